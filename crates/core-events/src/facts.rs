@@ -164,7 +164,10 @@ fn node(cx: &CallbackContext, node: &NodeRef, status: NodeStatus) -> NodeStatusC
 fn terminal(cx: &CallbackContext, status: ExecutionStatus, reason: Option<&str>, failed: &[NodeId]) -> Event {
     let mut event = ExecutionStatusChanged::to(status, cx.time);
     event.reason = reason.map(bounded);
-    event.failed_nodes = Some(failed.to_vec());
+    event.failed_nodes = Some(failed.iter().take(limits::MAX_FAILED_NODES).cloned().collect());
+    if failed.len() > limits::MAX_FAILED_NODES {
+        event.extra.insert("failed_nodes_total".to_owned(), failed.len().into());
+    }
     Event::ExecutionStatusChanged(event)
 }
 

@@ -22,6 +22,9 @@ pub const OUTPUT_PREVIEW_BYTES: usize = 8 * 1024;
 /// Any other text in an event: an error, a prompt, a label.
 pub const MAX_TEXT_BYTES: usize = 16 * 1024;
 
+/// Names in a terminal event's `failed_nodes`, so that it always fits; beyond it `failed_nodes_total` tells the count.
+pub const MAX_FAILED_NODES: usize = 1_000;
+
 /// Levels of nesting in a value; a deeper one fails its node.
 pub const MAX_NESTING: usize = 100;
 
