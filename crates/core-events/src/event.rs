@@ -20,6 +20,10 @@ pub type Extra = Map<String, Value>;
 
 /// One thing that happened, without where and when.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the largest variant is also the commonest; a box would cost it an allocation"
+)]
 pub enum Event {
     /// The execution began, changed or ended.
     ExecutionStatusChanged(ExecutionStatusChanged),

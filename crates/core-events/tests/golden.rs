@@ -1,5 +1,12 @@
 //! Freezes the JSON of every event type and control frame, and proves that it round-trips.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a helper that fails is a test that fails"
+)]
+
 use core_events::{
     CallbackContext, ControlFrame, EndReason, Envelope, Epoch, Event, EventType, ExecutionAborted,
     ExecutionComplete, ExecutionFailure, ExecutionId, ExecutionStart, ExecutionStatus, Fact, Gap, GapReason,

@@ -1,5 +1,12 @@
 //! The reducer (I2).
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a helper that fails is a test that fails"
+)]
+
 use core_events::{
     CallbackContext, Envelope, ExecutionComplete, ExecutionFailure, ExecutionId, ExecutionStart,
     ExecutionState, ExecutionStatus, LogLevel, LogLine, NodeComplete, NodeError, NodeId, NodeOutput, NodeRef,

@@ -1,5 +1,12 @@
 //! Callbacks become facts in the order in which they came, and a router that fails stops nothing (I12).
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a helper that fails is a test that fails"
+)]
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
