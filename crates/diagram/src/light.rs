@@ -112,11 +112,15 @@ fn check_top(top: &Mapping, report: &mut Report) {
 /// Nothing that can run uses persons yet, but a file whose persons can't be read is broken all the same.
 fn check_persons(top: &Mapping, report: &mut Report) {
     let Some(persons) = top.get("persons").filter(|persons| !persons.is_null()) else { return };
+    let help = "write `name: {service: …, model: …}` for each person";
     let Data::Map(map) = &persons.data else {
-        report.push(
-            Diagnostic::error(persons.at, format!("`persons` should be a map, not {}", persons.describe()))
-                .help("write `name: {service: …, model: …}` for each person"),
-        );
+        let message = format!("`persons` should be a map, not {}", persons.describe());
+        let diagnostic = match persons.data {
+            // Some files have it, and nobody can refer to persons without names.
+            Data::List(_) => Diagnostic::warning(persons.at, message),
+            _ => Diagnostic::error(persons.at, message),
+        };
+        report.push(diagnostic.help(help));
         return;
     };
     for entry in
@@ -127,7 +131,7 @@ fn check_persons(top: &Mapping, report: &mut Report) {
                 entry.value.at,
                 format!("the person `{}` should be a map, not {}", entry.key, entry.value.describe()),
             )
-            .help("write `{service: …, model: …}`"),
+            .help(help),
         );
     }
 }

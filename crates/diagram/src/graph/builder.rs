@@ -148,7 +148,7 @@ impl GraphBuilder {
     ///
     /// Without nodes; when an edge or a condition names a node that isn't there, ends at a start node, leaves an
     /// endpoint, or leaves by an exit that its source lacks; when a run could begin nowhere. Warns about nodes that no
-    /// run can reach and conditions that lack a branch.
+    /// run can reach and conditions that lack a branch, once there are no errors left.
     pub fn build(self) -> Result<ExecutableDiagram, Diagnostics> {
         let Self { id, name, outlines, nodes, edges, mut report, partial } = self;
         structure::check_nodes(&outlines, &nodes, &mut report);
@@ -165,8 +165,11 @@ impl GraphBuilder {
             }
         }
         let entries = structure::entries(&outlines, &incoming);
-        if !partial {
-            structure::check_flow(&outlines, &edges, &outgoing, &entries, &mut report);
+        if entries.is_empty() && !partial {
+            structure::refuse_no_entry(&outlines, &mut report);
+        }
+        if !report.has_errors() {
+            structure::warn_of_gaps(&outlines, &edges, &outgoing, &entries, &mut report);
         }
         let warnings = report.finish()?;
         Ok(ExecutableDiagram { id, name, nodes, edges, incoming, outgoing, entries, warnings })

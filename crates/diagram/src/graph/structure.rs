@@ -114,23 +114,24 @@ pub(super) fn entries(outlines: &[Outline], incoming: &[Vec<EdgeIndex>]) -> Vec<
     if starts.is_empty() { positions(&|_, incoming| incoming.is_empty()) } else { starts }
 }
 
-/// Edges together: a run can begin, reach every node, and take both branches of a condition.
-pub(super) fn check_flow(
+/// There are nodes, but nowhere to begin.
+pub(super) fn refuse_no_entry(outlines: &[Outline], report: &mut Report) {
+    if let Some(first) = outlines.first() {
+        report.push(
+            Diagnostic::error(first.location, "no run can begin: every node waits for another one")
+                .help("add a node of type `start` and connect it to the node that comes first"),
+        );
+    }
+}
+
+/// What a run can't reach, and branches that lead nowhere.
+pub(super) fn warn_of_gaps(
     outlines: &[Outline],
     edges: &[Edge],
     outgoing: &[Vec<EdgeIndex>],
     entries: &[NodeIndex],
     report: &mut Report,
 ) {
-    if entries.is_empty() {
-        if let Some(first) = outlines.first() {
-            report.push(
-                Diagnostic::error(first.location, "no run can begin: every node waits for another one")
-                    .help("add a node of type `start` and connect it to the node that comes first"),
-            );
-        }
-        return;
-    }
     let leaving =
         |node: usize| outgoing.get(node).into_iter().flatten().filter_map(|edge| edges.get(edge.index()));
 

@@ -84,15 +84,16 @@ fn expand(entries: Vec<Entry>, report: &mut Report) -> Mapping {
     map
 }
 
-/// Puts `value` at `path`, making maps on the way. False when something else is in the way.
+/// Puts `value` at `path`, making maps on the way, in place of what is there. False when something on the way isn't a
+/// map.
 fn insert(map: &mut Mapping, path: &[&str], at: Location, value: Value) -> bool {
     let Some((first, rest)) = path.split_first() else { return false };
     if rest.is_empty() {
-        let free = !map.contains(first);
-        if free {
-            map.push(Entry { key: (*first).into(), at, value });
+        match map.iter_mut().find(|entry| &*entry.key == *first) {
+            Some(entry) => entry.value = value,
+            None => map.push(Entry { key: (*first).into(), at, value }),
         }
-        return free;
+        return true;
     }
     if !map.contains(first) {
         let empty = Value { at, data: Data::Map(Mapping::default()) };

@@ -165,6 +165,11 @@ fn valid(node: usize, direction: Direction, nodes: &[NodeDeclaration]) -> Option
 }
 
 fn near(handle: &str, valid: &'static [Handle], report: &mut Report) -> Option<&'static str> {
+    let handle = match handle {
+        "true" | "yes" => Handle::CondTrue.as_str(),
+        "false" | "no" => Handle::CondFalse.as_str(),
+        other => other,
+    };
     report.nearest(handle, valid.iter().map(|handle| handle.as_str()))
 }
 

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use granit_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInput, Tag};
+use granit_parser::{ErrorKind, Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInput, Tag};
 
 use super::{Data, Entry, MAX_DEPTH, MAX_TEXT_BYTES, Mapping, Scalar, ScalarKind, Value};
 use crate::diagnostic::{Diagnostic, Location, Report};
@@ -111,10 +111,31 @@ impl<'a> Composer<'a> {
     }
 
     fn syntax(&self, error: &ScanError) -> Fatal {
-        Box::new(Diagnostic::error(
-            self.lines.place(*error.marker()),
-            format!("YAML syntax: {}", error.info()),
-        ))
+        let at = self.lines.place(*error.marker());
+        let help = match error.kind() {
+            ErrorKind::RecursionLimitExceeded => return too_deep(at),
+            ErrorKind::TabNotAllowed
+            | ErrorKind::TabInBlockIndentation
+            | ErrorKind::TabInIndentation
+            | ErrorKind::TabAtBlockScalarStart => Some("indent with spaces"),
+            ErrorKind::MappingValueNotAllowed | ErrorKind::InvalidColonPlacement => {
+                Some("check the indentation of this line, and put quotes around a text that contains `: `")
+            }
+            ErrorKind::InvalidIndentation | ErrorKind::ExpectedBlockMappingKey => {
+                Some("check the indentation of this line and of the one before")
+            }
+            ErrorKind::UnclosedFlowCollection { .. } => Some("close it with `}` or `]`"),
+            ErrorKind::UnclosedQuotedScalar => Some("close it with the quote that it begins with"),
+            ErrorKind::UnknownAnchor => Some(
+                "`*name` repeats what was marked `&name` before; put quotes around a text that begins with `*`",
+            ),
+            _ => None,
+        };
+        let diagnostic = Diagnostic::error(at, format!("YAML syntax: {}", error.info()));
+        Box::new(match help {
+            Some(help) => diagnostic.help(help),
+            None => diagnostic,
+        })
     }
 
     /// The value that begins with `event`, inside `depth` lists and maps. A value that isn't written has no place of
