@@ -55,7 +55,7 @@ pub struct FollowOptions {
 #[derive(Debug)]
 pub enum Item {
     /// An event.
-    Event(EventItem),
+    Event(Box<EventItem>),
     /// Events are missing here.
     Gap(GapItem),
     /// A frame that is neither an event nor a control frame that this build knows.
@@ -150,7 +150,7 @@ pub struct FollowStream {
 enum State {
     Start,
     Opening(Opening),
-    Open(Connection),
+    Open(Box<Connection>),
     Waiting(Pin<Box<Sleep>>),
     Done,
 }
@@ -174,13 +174,13 @@ impl FollowOptions {
         if self.types.is_empty() && self.nodes.is_empty() {
             return;
         }
-        let list = |items: Vec<&str>| items.join(",");
+        // A parameter for each: commas separate, and a name may have one.
         let mut query = url.query_pairs_mut();
-        if !self.types.is_empty() {
-            query.append_pair("types", &list(self.types.iter().map(EventType::as_str).collect()));
+        for kind in &self.types {
+            query.append_pair("types", kind.as_str());
         }
-        if !self.nodes.is_empty() {
-            query.append_pair("nodes", &list(self.nodes.iter().map(NodeId::as_str).collect()));
+        for node in &self.nodes {
+            query.append_pair("nodes", node.as_str());
         }
     }
 }

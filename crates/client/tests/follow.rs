@@ -1,5 +1,7 @@
 //! The stream against a server that misbehaves as told.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
+
 use std::time::Duration;
 
 use client::{Client, ClientError, FollowFrom, FollowOptions, FollowStream, Item};
@@ -251,12 +253,15 @@ async fn the_query_names_start_and_filters() {
     let options = FollowOptions {
         from: FollowFrom::Now,
         types: vec![EventType::ExecutionLog, EventType::ExecutionError],
-        nodes: vec![NodeId::from("a b")],
+        nodes: vec![NodeId::from("a b,c")],
         ..FollowOptions::default()
     };
     let mut stream = Client::new(&address).unwrap().follow(None, options);
     assert!(matches!(stream.next().await, Some(Ok(Item::End { reason: EndReason::Completed }))));
     let head = heads.recv().await.unwrap();
     let line = head.lines().next().unwrap();
-    assert_eq!(line, "GET /sse/executions?types=EXECUTION_LOG%2CEXECUTION_ERROR&nodes=a+b&from=now HTTP/1.1");
+    assert_eq!(
+        line,
+        "GET /sse/executions?types=EXECUTION_LOG&types=EXECUTION_ERROR&nodes=a+b%2Cc&from=now HTTP/1.1"
+    );
 }

@@ -27,7 +27,7 @@ pub(super) struct Opening(Pin<Box<dyn Future<Output = Result<Opened, ClientError
 /// How the server answered.
 pub(super) enum Opened {
     /// With a stream.
-    Stream(Connection),
+    Stream(Box<Connection>),
     /// With 204: there is nothing more to come.
     Finished,
 }
@@ -62,7 +62,7 @@ async fn open(client: Client, url: Url, last_event_id: Option<String>) -> Result
         return Err(ClientError::Answer { url: url.into(), problem });
     }
     let body = Box::pin(response.bytes_stream());
-    Ok(Opened::Stream(Connection { client, body, decoder: SseDecoder::new(MAX_BLOCK_BYTES) }))
+    Ok(Opened::Stream(Box::new(Connection { client, body, decoder: SseDecoder::new(MAX_BLOCK_BYTES) })))
 }
 
 impl Connection {

@@ -59,7 +59,7 @@ pub(super) fn read(json: Bytes, cursor: Option<Cursor>) -> Frame {
             Err(error) => unreadable(&json, &error),
         },
         _ => match Envelope::decode(&json) {
-            Ok(envelope) => Frame::Item(Item::Event(EventItem { cursor, envelope, json })),
+            Ok(envelope) => Frame::Item(Item::Event(Box::new(EventItem { cursor, envelope, json }))),
             Err(error) => unreadable(&json, &error),
         },
     }
