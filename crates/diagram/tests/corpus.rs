@@ -1,6 +1,8 @@
 //! Real files of the original project must read as they did there. They aren't part of this repository: the folder
 //! comes from `DIPEO_CORPUS`.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests may")]
+
 use std::{
     collections::HashSet,
     fs,
