@@ -43,7 +43,6 @@ impl SseMessageRouterAdapter {
     /// Refusals come before a stream opens: 400 for a malformed request, 404 for an unknown and 410 for a deleted run,
     /// 503 with `Retry-After` when there are too many streams or none are opened any more. 204 means that the run
     /// has ended and the client has it all; an `EventSource` then stops coming back (I9).
-    #[must_use]
     pub fn into_router(self) -> Router {
         Router::new()
             .route("/sse/executions", get(all))

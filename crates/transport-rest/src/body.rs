@@ -1,0 +1,76 @@
+//! Reading a JSON body within bounds.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use http::{HeaderMap, Request, StatusCode, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde_json::Value;
+
+use crate::Problem;
+
+/// How long a client may take to send a body.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Whether the body that `headers` announce is JSON.
+///
+/// A browser can send JSON to another origin only after asking (a preflight), which is refused: this keeps pages that are
+/// not ours from starting runs.
+///
+/// # Errors
+///
+/// 415, naming what is expected. No error when there is no body.
+pub fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
+    let content_type = headers.get(header::CONTENT_TYPE);
+    let length = headers.get(header::CONTENT_LENGTH);
+    let has_body = headers.contains_key(header::TRANSFER_ENCODING) || length.is_some_and(|l| l != "0");
+    if content_type.is_none() && !has_body {
+        return Ok(());
+    }
+    let given = content_type.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    let essence = given.as_deref().unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    let given = given.as_deref().unwrap_or("missing");
+    Err(Problem::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "unsupported-media-type",
+        format!("the content type has to be application/json, this one is {given}"),
+    ))
+}
+
+/// The JSON value of the body; `None` if the body is empty.
+pub(crate) async fn read_json(request: Request<Body>, max_bytes: usize) -> Result<Option<Value>, Problem> {
+    require_json(request.headers())?;
+    let too_large = || {
+        Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "body-too-large",
+            format!("a body has at most {max_bytes} bytes"),
+        )
+    };
+    let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    if announced.and_then(|text| text.parse().ok()).is_some_and(|length: u64| length > max_bytes as u64) {
+        return Err(too_large());
+    }
+    let body = Limited::new(request.into_body(), max_bytes).collect();
+    let bytes = match tokio::time::timeout(READ_TIMEOUT, body).await {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(too_large()),
+        Ok(Err(error)) => {
+            let detail = format!("the body could not be read: {error}");
+            return Err(Problem::new(StatusCode::BAD_REQUEST, "unreadable-body", detail));
+        }
+        Err(_) => {
+            let detail = format!("the body did not come within {} s", READ_TIMEOUT.as_secs());
+            return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "body-too-slow", detail));
+        }
+    };
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    serde_json::from_slice(&bytes).map(Some).map_err(|error| {
+        Problem::new(StatusCode::BAD_REQUEST, "invalid-json", format!("the body is no JSON: {error}"))
+    })
+}
