@@ -1,0 +1,289 @@
+//! What all subscriptions share: the committed tail, the views, and who is woken.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    task::Waker,
+};
+
+use core_events::{
+    CallbackContext, EndReason, Epoch, ExecutionId, Offset, Progress, Record,
+    ports::{CommitListener, Encoder, RouterStats, SubscribeError},
+};
+use parking_lot::{Mutex, RwLock};
+
+use crate::{
+    progress::Texts,
+    router::RouterOptions,
+    view::{Key, Ticket, View},
+    window::{Bounds, Keep, Window},
+};
+
+/// Is told by the log what was committed, and wakes the readers.
+///
+/// Locks are taken in the order tail, index, wakers of a view, and never held while somebody is woken.
+#[derive(Debug)]
+pub(crate) struct Live {
+    pub(crate) epoch: Epoch,
+    options: RouterOptions,
+    pub(crate) tail: RwLock<Window>,
+    /// The tail's head, for a look without a lock.
+    pub(crate) head: AtomicU64,
+    index: Mutex<Index>,
+    pub(crate) texts: Mutex<Texts>,
+    /// Why, and what is still delivered.
+    closed: OnceLock<(EndReason, Offset)>,
+    /// Kept from one waking to the next.
+    spare: Mutex<Vec<Waker>>,
+    subscriptions: AtomicUsize,
+    view_bytes: Arc<AtomicUsize>,
+    pub(crate) counts: Counts,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) published: AtomicU64,
+    pub(crate) publish_errors: AtomicU64,
+    pub(crate) delivered: AtomicU64,
+    pub(crate) gaps: AtomicU64,
+}
+
+/// The views that have readers.
+#[derive(Debug, Default)]
+struct Index {
+    by_key: HashMap<Key, Shared>,
+    by_root: HashMap<ExecutionId, BTreeMap<u64, Arc<View>>>,
+    of_all: BTreeMap<u64, Arc<View>>,
+    /// How many subscriptions each execution has.
+    watched: HashMap<ExecutionId, usize>,
+    next: u64,
+}
+
+#[derive(Debug)]
+struct Shared {
+    view: Arc<View>,
+    readers: usize,
+}
+
+/// A place among the open subscriptions; dropping it frees the place.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    live: Arc<Live>,
+}
+
+/// A reader's part in a view; dropping it unregisters the reader, and the view with its last reader (I13).
+#[derive(Debug)]
+pub(crate) struct Member {
+    pub(crate) live: Arc<Live>,
+    pub(crate) view: Arc<View>,
+    pub(crate) ticket: Ticket,
+    _seat: Seat,
+}
+
+// === impl Live ===
+
+impl Live {
+    pub(crate) fn new(options: RouterOptions, epoch: Epoch) -> Self {
+        let bounds =
+            Bounds { records: options.tail_records, bytes: options.tail_bytes, records_per_run: None };
+        Self {
+            epoch,
+            tail: RwLock::new(Window::new(bounds, Keep::Nothing)),
+            head: AtomicU64::new(0),
+            index: Mutex::default(),
+            texts: Mutex::new(Texts::new(options.progress_nodes)),
+            closed: OnceLock::new(),
+            spare: Mutex::default(),
+            subscriptions: AtomicUsize::new(0),
+            view_bytes: Arc::default(),
+            counts: Counts::default(),
+            options,
+        }
+    }
+
+    /// What is up to `head` was committed before the log began to report.
+    pub(crate) fn begin_at(&self, head: Offset) {
+        self.tail.write().begin_at(head);
+        self.head.fetch_max(head, Ordering::AcqRel);
+    }
+
+    pub(crate) fn head(&self) -> Offset {
+        self.head.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn closed(&self) -> Option<(EndReason, Offset)> {
+        self.closed.get().copied()
+    }
+
+    pub(crate) fn seat(self: &Arc<Self>) -> Result<Seat, SubscribeError> {
+        let limit = self.options.subscriptions;
+        let more = |open: usize| (open < limit).then_some(open + 1);
+        match self.subscriptions.fetch_update(Ordering::AcqRel, Ordering::Acquire, more) {
+            Ok(_) => Ok(Seat { live: Arc::clone(self) }),
+            Err(open) => Err(SubscribeError::TooMany(open)),
+        }
+    }
+
+    pub(crate) fn join(self: &Arc<Self>, seat: Seat, key: Key, encoder: Arc<dyn Encoder>) -> Member {
+        let mut index = self.index.lock();
+        if let Some(target) = &key.target {
+            *index.watched.entry(target.clone()).or_default() += 1;
+        }
+        let view = match index.by_key.get_mut(&key) {
+            Some(shared) => {
+                shared.readers += 1;
+                Arc::clone(&shared.view)
+            }
+            None => {
+                index.next += 1;
+                let (id, with) = (index.next, (encoder, self.epoch.clone()));
+                let total = Arc::clone(&self.view_bytes);
+                let view = Arc::new(View::new(key.clone(), id, with, self.options.view_bytes, total));
+                index.views_of(key.root.as_ref()).insert(id, Arc::clone(&view));
+                index.by_key.insert(key, Shared { view: Arc::clone(&view), readers: 1 });
+                view
+            }
+        };
+        drop(index);
+        let ticket = view.join();
+        Member { live: Arc::clone(self), view, ticket, _seat: seat }
+    }
+
+    fn leave(&self, view: &View) {
+        let mut index = self.index.lock();
+        if let Some(target) = &view.key.target
+            && let Some(count) = index.watched.get_mut(target)
+        {
+            *count -= 1;
+            if *count == 0 {
+                index.watched.remove(target);
+            }
+        }
+        // Each reader of the view was counted, so the one under this key is this one; the id proves it (I13).
+        let Some(shared) = index.by_key.get_mut(&view.key).filter(|shared| shared.view.id == view.id) else {
+            return;
+        };
+        shared.readers -= 1;
+        if shared.readers == 0 {
+            index.by_key.remove(&view.key);
+            let views = index.views_of(view.key.root.as_ref());
+            views.remove(&view.id);
+            if let (true, Some(root)) = (views.is_empty(), &view.key.root) {
+                index.by_root.remove(root);
+            }
+        }
+    }
+
+    /// Ends all streams behind what is committed now. The first reason counts.
+    pub(crate) fn close(&self, reason: EndReason) {
+        self.closed.get_or_init(|| (reason, self.head()));
+        let mut wakers = self.spare();
+        let index = self.index.lock();
+        index.by_key.values().for_each(|shared| shared.view.touch(&mut wakers));
+        drop(index);
+        self.wake(wakers);
+    }
+
+    pub(crate) fn progress(&self, cx: &CallbackContext, progress: &Progress) {
+        if progress.text.is_empty() {
+            return;
+        }
+        self.texts.lock().push(cx, progress, self.head());
+        let mut wakers = self.spare();
+        let index = self.index.lock();
+        let views = index.by_root.get(&cx.root).into_iter().flat_map(BTreeMap::values);
+        for view in views.chain(index.of_all.values()) {
+            if view.wants_progress(&cx.execution, &progress.node) {
+                view.touch(&mut wakers);
+            }
+        }
+        drop(index);
+        self.wake(wakers);
+    }
+
+    fn spare(&self) -> Vec<Waker> {
+        std::mem::take(&mut *self.spare.lock())
+    }
+
+    fn wake(&self, mut wakers: Vec<Waker>) {
+        wakers.drain(..).for_each(Waker::wake);
+        let mut spare = self.spare.lock();
+        if spare.capacity() < wakers.capacity() {
+            *spare = wakers;
+        }
+    }
+
+    pub(crate) fn stats(&self) -> RouterStats {
+        let (tail_records, tail_bytes) = {
+            let tail = self.tail.read();
+            (tail.records(), tail.bytes())
+        };
+        let (views, watched_executions) = {
+            let index = self.index.lock();
+            (index.by_key.len(), index.watched.len())
+        };
+        RouterStats {
+            subscriptions: self.subscriptions.load(Ordering::Relaxed),
+            watched_executions,
+            views,
+            view_bytes: self.view_bytes.load(Ordering::Relaxed),
+            tail_records,
+            tail_bytes,
+            published: self.counts.published.load(Ordering::Relaxed),
+            publish_errors: self.counts.publish_errors.load(Ordering::Relaxed),
+            delivered: self.counts.delivered.load(Ordering::Relaxed),
+            gaps: self.counts.gaps.load(Ordering::Relaxed),
+        }
+    }
+}
+
+impl CommitListener for Live {
+    fn committed(&self, records: &[Arc<Record>]) {
+        let Some(last) = records.last() else { return };
+        {
+            // Before the readers can see the end of a node: no text of it may come after that.
+            let mut texts = self.texts.lock();
+            records.iter().for_each(|record| texts.committed(record));
+        }
+        self.tail.write().extend(records);
+        self.head.store(last.offset, Ordering::Release);
+        let mut wakers = self.spare();
+        let index = self.index.lock();
+        for run in records.chunk_by(|a, b| a.root == b.root) {
+            let root = run.first().and_then(|record| index.by_root.get(&record.root));
+            root.into_iter().flat_map(BTreeMap::values).for_each(|view| view.committed(run, &mut wakers));
+        }
+        index.of_all.values().for_each(|view| view.committed(records, &mut wakers));
+        drop(index);
+        self.wake(wakers);
+    }
+}
+
+// === impl Index ===
+
+impl Index {
+    fn views_of(&mut self, root: Option<&ExecutionId>) -> &mut BTreeMap<u64, Arc<View>> {
+        match root {
+            Some(root) => self.by_root.entry(root.clone()).or_default(),
+            None => &mut self.of_all,
+        }
+    }
+}
+
+// === impl Seat, Member ===
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.live.subscriptions.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.view.leave(self.ticket);
+        self.live.leave(&self.view);
+    }
+}

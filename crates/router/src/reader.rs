@@ -1,0 +1,244 @@
+//! A subscription.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::{Arc, atomic::Ordering},
+    task::{Context, Poll},
+};
+
+use core_events::{
+    Cursor, End, EndReason, Gap, GapReason, Offset,
+    ports::{Block, Budget, Delivery, EventLog, ReadBatch, ReadError, ReadRange, Subscription},
+};
+
+use crate::{
+    live::Member,
+    progress::Seen,
+    view::{Step, Taking, UNREPORTED},
+};
+
+/// Read from the log at once.
+const READ_RECORDS: usize = 512;
+const READ_BYTES: usize = 256 * 1024;
+
+/// A position in the log, and what is needed to go on from it.
+pub(crate) struct Reader {
+    log: Arc<dyn EventLog>,
+    member: Member,
+    start: Offset,
+    /// Everything up to here was delivered, filtered out, or told as a gap.
+    position: Offset,
+    /// How many events were filtered out since the last position that was handed out.
+    unreported: usize,
+    /// To be told first.
+    reset: Option<Gap>,
+    /// Only while the tail does not hold what comes next.
+    read: Option<Pin<Box<dyn Future<Output = Result<ReadBatch, ReadError>> + Send>>>,
+    seen: Seen,
+    /// How this stream goes on once it can't.
+    fate: Fate,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Open,
+    /// The log removed the run, its end was not kept.
+    Deleted,
+    Ended,
+}
+
+// === impl Reader ===
+
+impl Reader {
+    pub(crate) fn new(log: Arc<dyn EventLog>, member: Member, start: Offset, reset: Option<Gap>) -> Self {
+        Self {
+            log,
+            member,
+            start,
+            position: start,
+            unreported: 0,
+            reset,
+            read: None,
+            seen: Seen::default(),
+            fate: Fate::Open,
+        }
+    }
+
+    fn cursor(&self, offset: Offset) -> Cursor {
+        self.member.live.epoch.at(offset)
+    }
+
+    fn finish(&mut self, reason: EndReason, at: Offset) -> Delivery {
+        self.fate = Fate::Ended;
+        Delivery::End(End { reason, cursor: self.cursor(at) })
+    }
+
+    /// The end, if nothing is to come before it.
+    fn end(&mut self) -> Option<Delivery> {
+        let position = self.position;
+        match self.member.view.ended() {
+            Some(end) if position >= end => return Some(self.finish(EndReason::Completed, end)),
+            _ if self.fate == Fate::Deleted => return Some(self.finish(EndReason::Deleted, position)),
+            // Its end is in the log: that it was closed no longer matters.
+            Some(_) => return None,
+            None => {}
+        }
+        match self.member.live.closed() {
+            Some((reason, head)) if position >= head => Some(self.finish(reason, position)),
+            _ => None,
+        }
+    }
+
+    /// Gives what the view has next.
+    fn take(&mut self, budget: Budget) -> (Step, Option<Block>) {
+        let mut taking = Taking {
+            budget,
+            position: self.position,
+            unreported: self.unreported,
+            slices: Vec::new(),
+            events: 0,
+            bytes: 0,
+            last: 0,
+            full: false,
+        };
+        let live = &self.member.live;
+        let step = self.member.view.step(&live.tail, &live.head, &mut taking);
+        self.position = taking.position;
+        self.unreported = taking.unreported;
+        let block = (taking.events > 0).then(|| {
+            live.counts.delivered.fetch_add(taking.events as u64, Ordering::Relaxed);
+            Block { slices: taking.slices, events: taking.events, last: live.epoch.at(taking.last) }
+        });
+        (step, block)
+    }
+
+    fn start_read(&mut self) {
+        let log = Arc::clone(&self.log);
+        let range = ReadRange {
+            scope: self.member.view.scope.clone(),
+            after: self.position,
+            up_to: log.head(),
+            max_records: READ_RECORDS,
+            max_bytes: READ_BYTES,
+        };
+        self.read = Some(Box::pin(async move { log.read(range).await }));
+    }
+
+    /// Takes over what was read. What is readable goes to the view, for all its readers; what is gone is told here.
+    fn accept(&mut self, batch: ReadBatch) -> Option<Delivery> {
+        let ReadBatch { pruned, mut records, mut scanned_to } = batch;
+        let from = self.position;
+        if scanned_to <= from {
+            // A log that stands still here would be asked for ever.
+            return Some(self.finish(EndReason::Error, from));
+        }
+        let mut to = pruned.map_or(from, |pruned| (*pruned.offsets.end()).max(from));
+        let view = &self.member.view;
+        if let Some(end) = view.ended()
+            && to >= end
+        {
+            // The run was removed while this reader was behind.
+            match view.end() {
+                Some(record) => {
+                    to = (end - 1).max(from);
+                    records = vec![Arc::clone(record)];
+                    scanned_to = end;
+                }
+                None => {
+                    to = end - 1;
+                    records.clear();
+                    self.fate = Fate::Deleted;
+                }
+            }
+        }
+        if records.is_empty() && to == from {
+            self.position = scanned_to;
+        } else if !records.is_empty() {
+            view.insert(to, &records, scanned_to);
+        }
+        if to <= from {
+            return None;
+        }
+        self.position = to;
+        self.member.live.counts.gaps.fetch_add(1, Ordering::Relaxed);
+        let (from, to) = (self.cursor(from), self.cursor(to));
+        Some(Delivery::Gap(Gap { from, to, reason: GapReason::Evicted, reset: false }))
+    }
+
+    fn progress(&mut self) -> Option<Delivery> {
+        let view = &self.member.view;
+        let texts = self.member.live.texts.lock();
+        let (part, json) = texts.next((&view.scope, &view.key.filter, self.position), &mut self.seen)?;
+        drop(texts);
+        Some(Delivery::Ephemeral(view.progress(part, json)))
+    }
+}
+
+impl Subscription for Reader {
+    fn start(&self) -> Cursor {
+        self.cursor(self.start)
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>, budget: Budget) -> Poll<Delivery> {
+        loop {
+            if self.fate == Fate::Ended {
+                return Poll::Pending;
+            }
+            if let Some(gap) = self.reset.take() {
+                self.member.live.counts.gaps.fetch_add(1, Ordering::Relaxed);
+                return Poll::Ready(Delivery::Gap(gap));
+            }
+            if let Some(read) = &mut self.read {
+                let batch = std::task::ready!(read.as_mut().poll(cx));
+                self.read = None;
+                let delivery = match batch {
+                    Ok(batch) => self.accept(batch),
+                    Err(ReadError::Unavailable(_)) => Some(self.finish(EndReason::Error, self.position)),
+                };
+                if let Some(delivery) = delivery {
+                    return Poll::Ready(delivery);
+                }
+            }
+            if let Some(end) = self.end() {
+                return Poll::Ready(end);
+            }
+            if self.unreported >= UNREPORTED {
+                self.unreported = 0;
+                return Poll::Ready(Delivery::Id(self.cursor(self.position)));
+            }
+            let version = self.member.view.version();
+            let (step, block) = self.take(budget);
+            if let Some(block) = block {
+                return Poll::Ready(Delivery::Block(block));
+            }
+            match step {
+                Step::Moved => {}
+                Step::Behind => self.start_read(),
+                Step::Current(head) => {
+                    self.position = self.position.max(head);
+                    if let Some(delivery) = self.end().or_else(|| self.progress()) {
+                        return Poll::Ready(delivery);
+                    }
+                    self.member.view.arm(self.member.ticket, cx.waker());
+                    // What came before the waker was there did not wake it.
+                    if self.member.view.version() == version {
+                        return Poll::Pending;
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader")
+            .field("view", &self.member.view.key)
+            .field("position", &self.position)
+            .field("reading", &self.read.is_some())
+            .field("fate", &self.fate)
+            .finish_non_exhaustive()
+    }
+}

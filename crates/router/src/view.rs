@@ -1,0 +1,328 @@
+//! The encoded log of one (scope, filter, encoder), shared by its readers (I3).
+
+mod segment;
+mod wakers;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    task::Waker,
+};
+
+use bytes::{Bytes, BytesMut};
+use core_events::{
+    Epoch, ExecutionId, Filter, NodeId, Offset, Record,
+    event::EventType,
+    ports::{Encoder, Scope},
+};
+use parking_lot::{Mutex, RwLock};
+
+use self::{segment::Segment, wakers::Wakers};
+pub(crate) use self::{
+    segment::{Taking, UNREPORTED},
+    wakers::Ticket,
+};
+use crate::{
+    progress::Part,
+    window::{Span, Window},
+};
+
+/// At most so much is encoded under one lock.
+const STEP_RECORDS: usize = 256;
+const STEP_BYTES: usize = 256 * 1024;
+
+/// What its readers have in common.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Key {
+    /// The execution at the top; `None` for all.
+    pub(crate) root: Option<ExecutionId>,
+    /// The execution whose end is the end of the stream.
+    pub(crate) target: Option<ExecutionId>,
+    /// On a sub-run, narrowed to it.
+    pub(crate) filter: Filter,
+    /// The encoder's id.
+    pub(crate) encoder: Box<str>,
+}
+
+/// A cache of encoded segments of the filtered log, and the readers that wait for more.
+///
+/// Its content is a function of the log: whether a segment is still here, or is made again, makes no difference to a
+/// reader but time.
+#[derive(Debug)]
+pub(crate) struct View {
+    pub(crate) key: Key,
+    pub(crate) scope: Scope,
+    /// Tells it from an earlier view with the same key.
+    pub(crate) id: u64,
+    epoch: Epoch,
+    encoder: Arc<dyn Encoder>,
+    max_bytes: usize,
+    cache: RwLock<Cache>,
+    wakers: Mutex<Wakers>,
+    /// Grows with everything that a waiting reader must look at.
+    version: AtomicU64,
+    /// The position of the target's terminal event; 0 while it is not known.
+    ended: AtomicU64,
+    /// That event, so that no reader of this view loses it (I4).
+    end: OnceLock<Arc<Record>>,
+    /// The progress that was encoded last: many readers want the same.
+    frame: Mutex<Option<(Part, Bytes)>>,
+    /// Bytes of all views.
+    total_bytes: Arc<AtomicUsize>,
+}
+
+#[derive(Debug, Default)]
+struct Cache {
+    /// By their `from`. They may overlap: then both hold the same events.
+    segments: BTreeMap<Offset, Segment>,
+    /// In the order in which they were made.
+    order: VecDeque<Offset>,
+    bytes: usize,
+    buffer: BytesMut,
+    records: Vec<Arc<Record>>,
+}
+
+/// What a view has for a reader.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// The reader moved; it may have taken events.
+    Moved,
+    /// Nothing is behind the reader, up to this head of the log.
+    Current(Offset),
+    /// The tail does not hold what comes next.
+    Behind,
+}
+
+// === impl View ===
+
+impl View {
+    pub(crate) fn new(
+        key: Key,
+        id: u64,
+        (encoder, epoch): (Arc<dyn Encoder>, Epoch),
+        max_bytes: usize,
+        total_bytes: Arc<AtomicUsize>,
+    ) -> Self {
+        let scope = key.root.clone().map_or(Scope::All, Scope::Run);
+        Self {
+            key,
+            scope,
+            id,
+            epoch,
+            encoder,
+            max_bytes,
+            cache: RwLock::default(),
+            wakers: Mutex::default(),
+            version: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
+            end: OnceLock::new(),
+            frame: Mutex::new(None),
+            total_bytes,
+        }
+    }
+
+    pub(crate) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// The position at which this stream ends, once that is known.
+    pub(crate) fn ended(&self) -> Option<Offset> {
+        Some(self.ended.load(Ordering::Acquire)).filter(|at| *at > 0)
+    }
+
+    pub(crate) fn end_at(&self, offset: Offset) {
+        self.ended.store(offset, Ordering::Release);
+    }
+
+    /// The terminal event, if it came while the view was there.
+    pub(crate) fn end(&self) -> Option<&Arc<Record>> {
+        self.end.get()
+    }
+
+    // Readers.
+
+    pub(crate) fn join(&self) -> Ticket {
+        self.wakers.lock().join()
+    }
+
+    pub(crate) fn leave(&self, ticket: Ticket) {
+        let waker = self.wakers.lock().leave(ticket);
+        drop(waker);
+    }
+
+    pub(crate) fn arm(&self, ticket: Ticket, waker: &Waker) {
+        let replaced = self.wakers.lock().arm(ticket, waker);
+        drop(replaced);
+    }
+
+    // News. The wakers are handed to the caller, who wakes them when it holds no lock.
+
+    /// `records`, all in scope, are in the tail now.
+    pub(crate) fn committed(&self, records: &[Arc<Record>], wakers: &mut Vec<Waker>) {
+        let last = records.iter().find(|record| self.is_end(record));
+        if let Some(end) = last {
+            self.end.get_or_init(|| Arc::clone(end));
+            self.end_at(end.offset);
+        }
+        let matched = records.iter().any(|record| self.key.filter.matches(record));
+        let mut waiting = self.wakers.lock();
+        waiting.unreported += records.len();
+        // Nobody is woken for what nobody gets, as long as no id is due (I8).
+        if matched || last.is_some() || waiting.unreported >= UNREPORTED {
+            self.version.fetch_add(1, Ordering::Release);
+            waiting.take(wakers);
+        }
+    }
+
+    /// There is news beside the log.
+    pub(crate) fn touch(&self, wakers: &mut Vec<Waker>) {
+        self.version.fetch_add(1, Ordering::Release);
+        self.wakers.lock().take(wakers);
+    }
+
+    pub(crate) fn wants_progress(&self, execution: &ExecutionId, node: &NodeId) -> bool {
+        self.key.filter.matches_parts(execution, &EventType::NodeProgress, Some(node))
+    }
+
+    fn is_end(&self, record: &Record) -> bool {
+        let ended = record.terminal.as_ref().map(|_| &record.execution);
+        // The end of the root is the end of everything in it.
+        ended.is_some() && (ended == self.key.target.as_ref() || ended == self.key.root.as_ref())
+    }
+
+    // Taking.
+
+    /// Gives what is here, else makes it from `tail`.
+    pub(crate) fn step(&self, tail: &RwLock<Window>, head: &AtomicU64, taking: &mut Taking) -> Step {
+        if self.cache.read().take(taking) {
+            return Step::Moved;
+        }
+        let now = head.load(Ordering::Acquire);
+        if now <= taking.position {
+            return Step::Current(now);
+        }
+        let mut cache = self.cache.write();
+        if cache.take(taking) {
+            return Step::Moved;
+        }
+        let mut records = std::mem::take(&mut cache.records);
+        let up_to = cache.next_from(taking.position);
+        let span = Span { after: taking.position, up_to, max_records: STEP_RECORDS, max_bytes: STEP_BYTES };
+        let found = tail.read().read(&self.scope, span, &mut records);
+        let step = if found.pruned.is_some() {
+            Step::Behind
+        } else {
+            self.put(&mut cache, taking.position, &records, found.scanned_to);
+            if !cache.take(taking) {
+                // Nothing of this scope: no segment was worth making.
+                taking.position = found.scanned_to;
+            }
+            Step::Moved
+        };
+        records.clear();
+        cache.records = records;
+        step
+    }
+
+    /// Takes over what was read from the log: everything of the scope behind `from`, up to `to`.
+    pub(crate) fn insert(&self, from: Offset, records: &[Arc<Record>], to: Offset) {
+        let mut cache = self.cache.write();
+        let limit = cache.next_from(from);
+        if !cache.holds(from) && limit > from {
+            let cut = records.partition_point(|record| record.offset <= limit);
+            self.put(&mut cache, from, records.get(..cut).unwrap_or(records), to.min(limit));
+        }
+    }
+
+    fn put(&self, cache: &mut Cache, from: Offset, records: &[Arc<Record>], to: Offset) {
+        if let Some(end) = records.iter().find(|record| self.is_end(record)) {
+            self.end_at(end.offset);
+        }
+        let Cache { segments, order, bytes, buffer, .. } = cache;
+        let open = segments.range_mut(..=from).next_back().map(|(_, segment)| segment);
+        let open = open.filter(|segment| segment.to == from && !segment.is_full());
+        if records.is_empty() {
+            if let Some(segment) = open {
+                segment.to = to;
+            }
+            return;
+        }
+        let segment = match open {
+            Some(segment) => segment,
+            None => {
+                order.push_back(from);
+                segments.entry(from).or_insert(Segment::new(from))
+            }
+        };
+        let before = if segment.to == segment.from { 0 } else { segment.footprint() };
+        segment.extend(records, to, &self.key.filter, (&*self.encoder, &self.epoch), buffer);
+        let after = segment.footprint();
+        *bytes = *bytes + after - before;
+        let newest = segment.from;
+        let mut freed = before;
+        while *bytes > self.max_bytes && order.front().is_some_and(|oldest| *oldest != newest) {
+            let evicted = order.pop_front().and_then(|oldest| segments.remove(&oldest));
+            let evicted = evicted.map_or(0, |segment| segment.footprint());
+            *bytes -= evicted;
+            freed += evicted;
+        }
+        self.total_bytes.fetch_add(after, Ordering::Relaxed);
+        self.total_bytes.fetch_sub(freed, Ordering::Relaxed);
+    }
+
+    /// The bytes of a part of a growing output.
+    pub(crate) fn progress(&self, part: Part, json: impl FnOnce() -> Bytes) -> Bytes {
+        let mut frame = self.frame.lock();
+        if let Some((known, bytes)) = &*frame
+            && *known == part
+        {
+            return bytes.clone();
+        }
+        let mut out = BytesMut::new();
+        self.encoder.encode_ephemeral(&json(), &mut out);
+        let bytes = out.freeze();
+        *frame = Some((part, bytes.clone()));
+        bytes
+    }
+}
+
+impl Drop for View {
+    fn drop(&mut self) {
+        self.total_bytes.fetch_sub(self.cache.get_mut().bytes, Ordering::Relaxed);
+    }
+}
+
+// === impl Cache ===
+
+impl Cache {
+    fn at(&self, position: Offset) -> Option<&Segment> {
+        let (_, segment) = self.segments.range(..=position).next_back()?;
+        Some(segment).filter(|segment| position < segment.to)
+    }
+
+    fn holds(&self, position: Offset) -> bool {
+        self.at(position).is_some()
+    }
+
+    /// Where the next segment begins: up to there it is worth making one.
+    fn next_from(&self, position: Offset) -> Offset {
+        let behind = (std::ops::Bound::Excluded(position), std::ops::Bound::Unbounded);
+        self.segments.range(behind).next().map_or(Offset::MAX, |(from, _)| *from)
+    }
+
+    /// Hands out what comes behind the reader's position; `false` if it is not here.
+    fn take(&self, taking: &mut Taking) -> bool {
+        let mut moved = false;
+        while let Some(segment) = self.at(taking.position) {
+            moved = true;
+            segment.take(taking);
+            if taking.full || (taking.events == 0 && taking.unreported >= UNREPORTED) {
+                break;
+            }
+        }
+        moved
+    }
+}

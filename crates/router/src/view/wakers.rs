@@ -1,0 +1,63 @@
+//! Who is to be woken when a view has something new.
+
+use std::task::Waker;
+
+use slab::Slab;
+
+/// The readers of one view.
+#[derive(Debug, Default)]
+pub(super) struct Wakers {
+    slots: Slab<Slot>,
+    generation: u64,
+    /// Filtered-out events since the readers were woken.
+    pub(super) unreported: usize,
+}
+
+#[derive(Debug)]
+struct Slot {
+    generation: u64,
+    waker: Option<Waker>,
+}
+
+/// A reader's place among them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ticket {
+    slot: usize,
+    /// Slots are used again: a ticket that came too late must not touch somebody else's (I13).
+    generation: u64,
+}
+
+// === impl Wakers ===
+
+impl Wakers {
+    pub(super) fn join(&mut self) -> Ticket {
+        self.generation += 1;
+        let generation = self.generation;
+        Ticket { slot: self.slots.insert(Slot { generation, waker: None }), generation }
+    }
+
+    /// Returns the waker, to be dropped when no lock is held: dropping one may drop a task and whatever it owns.
+    pub(super) fn leave(&mut self, ticket: Ticket) -> Option<Waker> {
+        self.slot(ticket)?;
+        self.slots.remove(ticket.slot).waker
+    }
+
+    /// Has `waker` woken once. Returns the one that it replaces, to be dropped when no lock is held.
+    pub(super) fn arm(&mut self, ticket: Ticket, waker: &Waker) -> Option<Waker> {
+        let slot = self.slot(ticket)?;
+        match &slot.waker {
+            Some(armed) if armed.will_wake(waker) => None,
+            _ => slot.waker.replace(waker.clone()),
+        }
+    }
+
+    /// Moves the wakers to `wakers`; to be woken when no lock is held.
+    pub(super) fn take(&mut self, wakers: &mut Vec<Waker>) {
+        self.unreported = 0;
+        wakers.extend(self.slots.iter_mut().filter_map(|(_, slot)| slot.waker.take()));
+    }
+
+    fn slot(&mut self, ticket: Ticket) -> Option<&mut Slot> {
+        self.slots.get_mut(ticket.slot).filter(|slot| slot.generation == ticket.generation)
+    }
+}
