@@ -1,0 +1,221 @@
+//! What can be said on the command line.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand};
+
+const ABOUT: &str = "Runs DiPeO diagrams and lets anyone watch them live";
+
+const EXAMPLES: &str = "\
+Examples:
+  dipeo run report.light.yaml                 run it here and watch it
+  dipeo serve                                 serve runs and their events on http://127.0.0.1:8000
+  dipeo run report.light.yaml --server http://127.0.0.1:8000
+  dipeo validate diagrams/*.light.yaml        look for faults without running anything
+
+Environment:
+  DIPEO_*     configuration of the server, above dipeo.toml and below the flags
+  RUST_LOG    what our own log shows on standard error, for instance `debug` or `router=trace`
+  NO_COLOR    no colours";
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  dipeo run report.light.yaml
+  dipeo run report.light.yaml --input-data '{\"topic\": \"rivers\"}' --timeout 1m30s
+  dipeo run report.light.yaml --json | jq -r 'select(.type == \"EXECUTION_LOG\").data.message'
+  cat report.light.yaml | dipeo run - --base-dir /srv/reports
+
+Exit codes:
+  0    done
+  1    the run failed, or a node in it did that does not say `on_error: continue`
+  2    nothing was run: wrong usage, a faulty diagram, a server that can't be reached, a port that is taken
+  124  the run took longer than --timeout
+  130  interrupted with Ctrl-C, or aborted by somebody else
+  143  terminated with SIGTERM
+
+Ctrl-C ends the run with a last event; once more leaves at once. When nobody reads standard output any more (`| head -1`)
+the run goes on quietly.";
+
+const SERVE_EXAMPLES: &str = "\
+Examples:
+  dipeo serve
+  dipeo serve --port 0                        any free port; the first line says which
+  DIPEO_PORT=9000 dipeo serve --base-dir /srv/diagrams
+
+SIGTERM or Ctrl-C stops it: no new runs, those under way are aborted with a last event, streams end. A second signal leaves
+at once.";
+
+const VALIDATE_EXAMPLES: &str = "\
+Examples:
+  dipeo validate report.light.yaml
+  dipeo validate --json diagrams/*.light.yaml | jq 'select(.ok | not)'
+
+Exit codes: 0 every file can run, 2 at least one can't. Warnings don't count.";
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(name = "dipeo", version, about = ABOUT, after_long_help = EXAMPLES)]
+pub(crate) struct CommandLine {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a diagram and watch it
+    #[command(after_long_help = RUN_EXAMPLES)]
+    Run(RunArgs),
+    /// Serve runs and their events over HTTP
+    #[command(after_long_help = SERVE_EXAMPLES)]
+    Serve(ServeArgs),
+    /// Check diagrams without running them
+    #[command(after_long_help = VALIDATE_EXAMPLES)]
+    Validate(ValidateArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// The diagram's file; `-` reads standard input
+    pub(crate) diagram: PathBuf,
+
+    /// A JSON file with the run's variables, an object
+    #[arg(long, value_name = "FILE", conflicts_with = "input_data")]
+    pub(crate) inputs: Option<PathBuf>,
+
+    /// The run's variables, a JSON object
+    #[arg(long, value_name = "JSON")]
+    pub(crate) input_data: Option<String>,
+
+    /// End the run after this time: seconds, or like 90s, 1m30s, 2h
+    #[arg(long, value_name = "TIME", value_parser = parse_timeout)]
+    pub(crate) timeout: Option<Duration>,
+
+    /// Show log lines of level DEBUG, and our own log on standard error
+    #[arg(long)]
+    pub(crate) debug: bool,
+
+    /// Show errors and the end only
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+
+    /// Write the events to standard output, one JSON object with its cursor per line, and nothing else
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Open the monitor in a browser
+    #[arg(long)]
+    pub(crate) browser: bool,
+
+    /// Run it on this server instead of here, for instance http://127.0.0.1:8000
+    #[arg(long, value_name = "URL", conflicts_with_all = ["port", "config"])]
+    pub(crate) server: Option<String>,
+
+    /// The port of the monitor; a free one if not given
+    #[arg(long, value_name = "PORT")]
+    pub(crate) port: Option<u16>,
+
+    /// Where relative paths in the diagram start; the current directory if not given
+    #[arg(long, value_name = "DIR")]
+    pub(crate) base_dir: Option<PathBuf>,
+
+    /// The configuration file; ./dipeo.toml if not given and there
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// The address to listen on [default: 127.0.0.1]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) host: Option<String>,
+
+    /// The port to listen on; 0 takes a free one [default: 8000]
+    #[arg(long, value_name = "PORT")]
+    pub(crate) port: Option<u16>,
+
+    /// Where relative paths in diagrams start; the current directory if not given
+    #[arg(long, value_name = "DIR")]
+    pub(crate) base_dir: Option<PathBuf>,
+
+    /// The configuration file; ./dipeo.toml if not given and there
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Show more of our own log on standard error
+    #[arg(long)]
+    pub(crate) debug: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ValidateArgs {
+    /// The diagrams' files; `-` reads standard input
+    #[arg(required = true)]
+    pub(crate) files: Vec<PathBuf>,
+
+    /// Write one JSON object per file to standard output, and nothing else
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Seconds, or numbers with units: `90`, `1.5`, `90s`, `1m30s`, `2h`, `500ms`.
+fn parse_timeout(text: &str) -> Result<Duration, String> {
+    let wrong = || "a time above zero is expected, in seconds or like 90s, 1m30s, 2h".to_owned();
+    let seconds = match text.parse::<f64>() {
+        Ok(seconds) => seconds,
+        Err(_) => sum_of_units(text).ok_or_else(wrong)?,
+    };
+    let duration = Duration::try_from_secs_f64(seconds).map_err(|_| wrong())?;
+    if duration.is_zero() { Err(wrong()) } else { Ok(duration) }
+}
+
+fn sum_of_units(mut text: &str) -> Option<f64> {
+    let mut sum = 0.0;
+    while !text.is_empty() {
+        let number = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let (amount, rest) = text.split_at(number);
+        let unit = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
+        let (unit, rest) = rest.split_at(unit);
+        let seconds = match unit {
+            "ms" => 0.001,
+            "s" => 1.0,
+            "m" | "min" => 60.0,
+            "h" => 3600.0,
+            _ => return None,
+        };
+        sum += amount.parse::<f64>().ok()? * seconds;
+        text = rest;
+    }
+    Some(sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn timeouts() {
+        for (text, seconds) in [
+            ("90", 90.0),
+            ("1.5", 1.5),
+            ("90s", 90.0),
+            ("1m30s", 90.0),
+            ("2h", 7200.0),
+            ("500ms", 0.5),
+            ("1h1min", 3660.0),
+        ] {
+            assert_eq!(parse_timeout(text), Ok(Duration::from_secs_f64(seconds)), "{text}");
+        }
+        for text in
+            ["0", "0s", "-1", "-1s", "NaN", "inf", "", "s", "1x", "1m30", "1..5s", "1e400", "soon", "1 s"]
+        {
+            assert!(parse_timeout(text).is_err(), "{text:?}");
+        }
+    }
+}

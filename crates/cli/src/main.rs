@@ -1,0 +1,5 @@
+//! `dipeo`.
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

@@ -1,0 +1,123 @@
+//! How a run is shown.
+
+mod json;
+mod line;
+mod live;
+mod summary;
+
+use client::{EventItem, GapItem, Lost, Unreadable};
+use core_events::{ExecutionId, ExecutionState};
+use jiff::tz::TimeZone;
+
+use self::{line::Lines, live::Live};
+use crate::screen::Screen;
+
+/// What to show of a run, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// Events as they came, one per line.
+    Json,
+    /// Errors and the end.
+    Quiet,
+    /// A line per change; on a terminal with what runs at the moment below.
+    Text,
+}
+
+/// Shows one run and folds its state.
+#[derive(Debug)]
+pub(crate) struct View {
+    screen: Screen,
+    style: Style,
+    state: ExecutionState,
+    lines: Lines,
+    live: Option<Live>,
+}
+
+// === impl View ===
+
+impl View {
+    /// Nothing shown yet. With `debug` log lines of level DEBUG are shown too.
+    pub(crate) fn new(screen: Screen, style: Style, execution: ExecutionId, debug: bool) -> Self {
+        let live = (style == Style::Text && screen.is_live_terminal()).then(|| Live::new(screen.clone()));
+        let lines = Lines { palette: screen.palette(), zone: TimeZone::system(), debug };
+        Self { screen, style, state: ExecutionState::new(execution), lines, live }
+    }
+
+    /// The fold of what was shown.
+    pub(crate) fn state(&self) -> &ExecutionState {
+        &self.state
+    }
+
+    /// Shows where else the run can be watched, and what the compiler had to say.
+    pub(crate) fn begin(&self, monitor: &str, warnings: &[String]) {
+        for warning in warnings {
+            self.screen.err(warning);
+        }
+        match self.style {
+            Style::Json => self.screen.err(&format!("monitor {monitor}")),
+            Style::Quiet => {}
+            Style::Text => self.screen.out(format!("monitor {monitor}").as_bytes()),
+        }
+    }
+
+    pub(crate) fn event(&mut self, event: &EventItem) {
+        self.state.apply(&event.envelope);
+        let shown = match self.style {
+            Style::Json => return self.screen.out(&json::with_cursor(event)),
+            Style::Quiet => self.lines.error(&event.envelope, &self.state),
+            Style::Text => self.lines.change(&event.envelope, &self.state, self.live.is_some()),
+        };
+        if let Some(line) = shown {
+            self.print(line);
+        }
+    }
+
+    pub(crate) fn gap(&mut self, gap: &GapItem) {
+        match self.style {
+            Style::Json => self.screen.out(&json::one_line(&gap.json)),
+            Style::Quiet | Style::Text => {
+                self.screen
+                    .err("warning: some events of the run are missing here: the log no longer holds them");
+            }
+        }
+    }
+
+    pub(crate) fn unreadable(&mut self, frame: &Unreadable) {
+        self.screen.err(&format!("warning: an event can't be read: {}", frame.problem));
+    }
+
+    pub(crate) fn reconnecting(&mut self, lost: &Lost) {
+        self.screen.err(&format!("{}; attempt {} to connect again", lost.error, lost.attempt));
+    }
+
+    /// Renews what changes by itself: elapsed times.
+    pub(crate) fn tick(&mut self) {
+        if let Some(live) = &mut self.live {
+            live.draw(&self.state, self.lines.palette);
+        }
+    }
+
+    /// Shows how it ended. Nothing is shown afterwards.
+    pub(crate) fn finish(&mut self) {
+        self.close();
+        if self.style != Style::Json {
+            for line in summary::lines(&self.state, self.lines.palette) {
+                self.screen.out(line.as_bytes());
+            }
+        }
+    }
+
+    /// Takes the live part away; what was printed stays.
+    pub(crate) fn close(&mut self) {
+        if let Some(live) = self.live.take() {
+            live.close();
+        }
+    }
+
+    fn print(&mut self, line: String) {
+        match &mut self.live {
+            Some(live) => live.print(line),
+            None => self.screen.out(line.as_bytes()),
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Running here, with a server of our own for as long as the run takes.
+
+use std::{net::Ipv4Addr, sync::Arc};
+
+use client::{Client, FollowFrom, FollowOptions};
+use core_events::ports::{Control, ControlError, DiagramSource, Executions, StartError, StartExecution};
+use server::{Config, Server};
+
+use super::{Job, watch::watch};
+use crate::{args::RunArgs, error::CliError, exit::Exit, input, serve};
+
+/// Runs `job` in this process, and serves its monitor on a loopback port until the run has ended and whoever watches it
+/// got the end of the stream.
+pub(super) async fn run(job: Job, args: &RunArgs) -> Result<Exit, CliError> {
+    let base_dir = match &args.base_dir {
+        Some(dir) => Some(input::base_dir(Some(dir))?),
+        None => None,
+    };
+    // The address of `dipeo serve` in the file or the environment is not meant for this server.
+    let sources = serve::sources(args.config.clone())?
+        .flag("host", Some(Ipv4Addr::LOCALHOST))
+        .flag("port", Some(args.port.unwrap_or(0)))
+        .flag("base_dir", base_dir.as_ref().map(|dir| dir.display()));
+    let config = Config::load(&sources).map_err(|error| CliError::Startup(error.to_string()))?;
+    let server = Server::start(config).await.map_err(|error| CliError::Startup(error.to_string()))?;
+    let result = run_on(job, &server).await;
+    server.stop().await;
+    result
+}
+
+async fn run_on(job: Job, server: &Server) -> Result<Exit, CliError> {
+    let client = Client::new(&format!("http://{}", server.local_addr())).map_err(CliError::Start)?;
+    let executions = server.executions();
+    let request = StartExecution {
+        diagram: DiagramSource {
+            text: job.diagram.text.clone(),
+            name: job.diagram.name.clone(),
+            base_dir: None,
+        },
+        inputs: job.inputs.clone(),
+        timeout: job.timeout,
+    };
+    let started = executions.start(request).await.map_err(|error| match error {
+        StartError::Diagram(faults) => CliError::Diagram(faults),
+        error => CliError::Startup(error.to_string()),
+    })?;
+    let execution = started.execution;
+    let mut view = job.begin(&execution, &client.monitor_url(&execution), &started.warnings);
+    let aborting = job.on_signal({
+        let (executions, execution): (Arc<dyn Executions>, _) = (Arc::clone(&executions), execution.clone());
+        async move |signal| {
+            let wish = Control::Abort { reason: signal.reason().to_owned() };
+            match executions.control(&execution, wish).await {
+                // It was over before.
+                Err(ControlError::Ended(_)) => Ok(()),
+                result => result.map_err(|error| error.to_string()),
+            }
+        }
+    });
+    let options = FollowOptions { from: FollowFrom::Start, ..FollowOptions::default() };
+    let watched = watch(client.follow(Some(&execution), options), &mut view).await;
+    aborting.abort();
+    view.close();
+    watched?;
+    view.finish();
+    Ok(Exit::of_run(view.state(), job.signals.received()))
+}

@@ -1,0 +1,29 @@
+//! `dipeo serve`.
+
+use std::path::PathBuf;
+
+use server::{Config, ConfigSources, Server};
+
+use crate::{args::ServeArgs, error::CliError, exit::Exit, screen::Screen, signals::Signals};
+
+/// Serves until a signal comes, then lets everything end in order.
+pub(crate) async fn serve(args: ServeArgs, screen: Screen) -> Result<Exit, CliError> {
+    let mut signals = Signals::listen(screen.clone(), "stopping")?;
+    let sources = sources(args.config)?
+        .flag("host", args.host)
+        .flag("port", args.port)
+        .flag("base_dir", args.base_dir.as_ref().map(|dir| dir.display()));
+    let config = Config::load(&sources).map_err(|error| CliError::Startup(error.to_string()))?;
+    let server = Server::start(config).await.map_err(|error| CliError::Startup(error.to_string()))?;
+    screen.out(format!("listening on http://{}", server.local_addr()).as_bytes());
+    signals.wait().await;
+    server.stop().await;
+    Ok(Exit::Done)
+}
+
+/// The layers of the configuration below the flags.
+pub(crate) fn sources(file: Option<PathBuf>) -> Result<ConfigSources, CliError> {
+    let dir = std::env::current_dir()
+        .map_err(|error| CliError::Startup(format!("the current directory can't be used: {error}")))?;
+    Ok(ConfigSources { file, ..ConfigSources::of_process(dir) })
+}
