@@ -1,0 +1,7 @@
+//! Runs as an observer sees them.
+
+mod code_job;
+mod failures;
+mod flow;
+mod stopping;
+mod support;
