@@ -19,9 +19,9 @@ pub(super) async fn run(job: Job, args: &RunArgs) -> Result<Exit, CliError> {
     // The address of `dipeo serve` in the file or the environment is not meant for this server.
     let sources = serve::sources(args.config.clone())?
         .flag("host", Some(Ipv4Addr::LOCALHOST))
-        .flag("port", Some(args.port.unwrap_or(0)))
-        .flag("base_dir", base_dir.as_ref().map(|dir| dir.display()));
-    let config = Config::load(&sources).map_err(|error| CliError::Startup(error.to_string()))?;
+        .flag("port", Some(args.port.unwrap_or(0)));
+    let mut config = Config::load(&sources).map_err(|error| CliError::Startup(error.to_string()))?;
+    config.base_dir = base_dir.or(config.base_dir);
     let server = Server::start(config).await.map_err(|error| CliError::Startup(error.to_string()))?;
     let result = run_on(job, &server).await;
     server.stop().await;
