@@ -1,0 +1,143 @@
+//! A real `dipeo serve`, and its API as a stranger would call it.
+
+use std::{
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::{dipeo, sse::Sse, wait};
+
+/// A server process with folders of its own. Killed when dropped.
+#[derive(Debug)]
+pub struct Serve {
+    child: Child,
+    /// Where it listens, such as `http://127.0.0.1:1234`.
+    pub url: String,
+    /// Relative paths of diagrams start here.
+    pub dir: TempDir,
+}
+
+impl Serve {
+    /// Starts a server with default bounds.
+    pub fn start() -> Self {
+        Self::with(&[])
+    }
+
+    /// Starts a server with more settings, as environment variables.
+    ///
+    /// # Panics
+    ///
+    /// When it does not say where it listens.
+    pub fn with(env: &[(&str, &str)]) -> Self {
+        let dir = TempDir::new().unwrap();
+        let mut child = Command::new(dipeo::bin())
+            .args(["serve", "--port", "0"])
+            .current_dir(dir.path())
+            .env("DIPEO_DATA_DIR", dir.path().join("data"))
+            .envs(env.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let url = lines
+            .find_map(|line| {
+                let line = line.unwrap();
+                line.split_whitespace().find(|word| word.starts_with("http://")).map(str::to_owned)
+            })
+            .expect("dipeo serve says where it listens");
+        Self { child, url: url.trim_end_matches('/').to_owned(), dir }
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends it SIGTERM and waits for its end.
+    pub fn terminate(&mut self) -> std::process::ExitStatus {
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).unwrap());
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+        self.child.wait().unwrap()
+    }
+
+    /// Starts a run and returns its id.
+    ///
+    /// # Panics
+    ///
+    /// When it is refused.
+    pub async fn run(&self, diagram: &str) -> String {
+        let (status, body) =
+            self.post("/api/v1/executions", &json!({"diagram": diagram, "name": "test.light.yaml"})).await;
+        assert_eq!(status, 201, "{body}");
+        body["execution_id"].as_str().unwrap().to_owned()
+    }
+
+    /// POSTs JSON.
+    pub async fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+        let response = http().post(format!("{}{path}", self.url)).json(body).send().await.unwrap();
+        let status = response.status().as_u16();
+        (status, response.json().await.unwrap_or(Value::Null))
+    }
+
+    /// GETs JSON.
+    pub async fn get(&self, path: &str) -> (u16, Value) {
+        let response = http().get(format!("{}{path}", self.url)).send().await.unwrap();
+        let status = response.status().as_u16();
+        (status, response.json().await.unwrap_or(Value::Null))
+    }
+
+    /// The stream of one run.
+    pub async fn stream(&self, execution: &str, query: &str, last_id: Option<&str>) -> Sse {
+        Sse::open(&format!("{}/sse/executions/{execution}{query}", self.url), last_id).await
+    }
+
+    /// The state of a run, once it has ended.
+    pub async fn ended(&self, execution: &str) -> Value {
+        wait::until("the end of a run", async || {
+            let (_, state) = self.get(&format!("/api/v1/executions/{execution}")).await;
+            let status = state["status"].as_str().unwrap_or_default();
+            if matches!(status, "COMPLETED" | "FAILED" | "ABORTED") { Ok(state) } else { Err(state) }
+        })
+        .await
+    }
+
+    /// A figure of `/proc/<pid>/status` in bytes, such as `VmRSS`.
+    #[must_use]
+    pub fn memory(&self, figure: &str) -> usize {
+        memory(self.child.id(), figure)
+    }
+
+    /// Puts a file beside the diagrams.
+    pub fn put(&self, name: &str, text: &str) {
+        let path = self.dir.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap_or(Path::new("."))).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+}
+
+impl Drop for Serve {
+    fn drop(&mut self) {
+        if self.child.try_wait().is_ok_and(|status| status.is_none()) {
+            self.child.kill().unwrap();
+            self.child.wait().unwrap();
+        }
+    }
+}
+
+/// A figure of `/proc/<pid>/status` in bytes.
+#[must_use]
+pub fn memory(pid: u32, figure: &str) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(figure)?.strip_prefix(':')).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
+}
+
+fn http() -> reqwest::Client {
+    reqwest::Client::builder().no_proxy().build().unwrap()
+}

@@ -1,0 +1,184 @@
+//! One client that stops reading is its own problem (I4): the others do not notice, memory stays, and it gets all in the
+//! end, or is told exactly what it missed.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a helper that fails is a test that fails"
+)]
+
+use std::time::Duration;
+
+use core_events::Timestamp;
+use futures_util::future::join_all;
+use tests::{
+    diagrams,
+    serve::Serve,
+    sse::{Frame, seqs},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpSocket, TcpStream},
+};
+
+const EVENTS: usize = 2_000;
+const FOLLOWERS: usize = 20;
+const MIB: usize = 1024 * 1024;
+
+/// Two thousand lines of 2 KiB, more than the sockets' buffers hold, in about four seconds.
+fn run_of_2000_events() -> String {
+    let lines = EVENTS - 8;
+    diagrams::python(&format!(
+        "import time\nwhile not __import__('os').path.exists('go'): time.sleep(0.01)\nfor n in range({lines}):\n    print('l' * 2000)\n    time.sleep(0.002)\nresult = 'done'"
+    ))
+}
+
+/// A client with a tiny window that asks and then does not read.
+async fn stalled(serve: &Serve, id: &str) -> TcpStream {
+    let address = serve.url.trim_start_matches("http://").parse().unwrap();
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut stream = socket.connect(address).await.unwrap();
+    let request =
+        format!("GET /sse/executions/{id} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    stream
+}
+
+/// Reads what a stalled client has coming, and returns its frames.
+async fn read_all(mut stream: TcpStream) -> Vec<Frame> {
+    let mut raw = Vec::new();
+    stream.read_to_end(&mut raw).await.unwrap();
+    let text = String::from_utf8(unchunk(&raw)).unwrap();
+    let field =
+        |block: &str, name: &str| block.lines().find_map(|line| line.strip_prefix(name).map(str::to_owned));
+    text.split("\n\n")
+        .filter(|block| !block.trim().is_empty())
+        .map(|block| Frame {
+            id: field(block, "id: "),
+            data: field(block, "data: ").map(|json| serde_json::from_str(&json).unwrap()),
+        })
+        .collect()
+}
+
+/// The body of a chunked answer.
+fn unchunk(raw: &[u8]) -> Vec<u8> {
+    let head = raw.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
+    let (mut rest, mut body) = (&raw[head + 4..], Vec::new());
+    loop {
+        let line = rest.windows(2).position(|two| two == b"\r\n").expect("a chunk has a size");
+        let size = usize::from_str_radix(std::str::from_utf8(&rest[..line]).unwrap(), 16).unwrap();
+        if size == 0 {
+            return body;
+        }
+        body.extend_from_slice(&rest[line + 2..line + 2 + size]);
+        rest = &rest[line + 2 + size + 2..];
+    }
+}
+
+/// Follows a run and returns how long each event was under way.
+async fn follow(serve: &Serve, id: &str) -> (Vec<Frame>, Vec<Duration>) {
+    let mut stream = serve.stream(id, "", None).await;
+    let (mut frames, mut delays) = (Vec::new(), Vec::new());
+    while let Some(frame) = stream.next().await {
+        if frame.is_event() {
+            let time: Timestamp =
+                frame.data.as_ref().unwrap()["timestamp"].as_str().unwrap().parse().unwrap();
+            delays.push(Timestamp::now().since(time));
+            frames.push(frame);
+        }
+    }
+    (frames, delays)
+}
+
+struct Round {
+    followers: Vec<Vec<Frame>>,
+    p99: Duration,
+    slow: Option<Vec<Frame>>,
+    growth: usize,
+}
+
+async fn round(env: &[(&str, &str)], with_slow: bool) -> Round {
+    let serve = Serve::with(env);
+    let id = serve.run(&run_of_2000_events()).await;
+    let slow = if with_slow { Some(stalled(&serve, &id).await) } else { None };
+    let before = serve.memory("VmRSS");
+    let go = async {
+        // All are connected before the events come: the first readers would otherwise measure their own connecting.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        serve.put("go", "");
+    };
+    let (followers, ()) = tokio::join!(join_all((0..FOLLOWERS).map(|_| follow(&serve, &id))), go);
+    let growth = serve.memory("VmHWM").saturating_sub(before);
+    let mut delays: Vec<Duration> = followers.iter().flat_map(|(_, delays)| delays.iter().copied()).collect();
+    delays.sort();
+    let p99 = delays[delays.len() * 99 / 100];
+    let slow = match slow {
+        Some(stream) => Some(read_all(stream).await),
+        None => None,
+    };
+    Round { followers: followers.into_iter().map(|(frames, _)| frames).collect(), p99, slow, growth }
+}
+
+fn report(name: &str, without: &Round, with: &Round) {
+    println!(
+        "{name}: p99 of {FOLLOWERS} followers without a stalled client {:.2?}, with one {:.2?} (ratio {:.2}); memory grew by {:.1} MiB",
+        without.p99,
+        with.p99,
+        with.p99.as_secs_f64() / without.p99.as_secs_f64(),
+        with.growth as f64 / MIB as f64,
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_default_bounds_the_stalled_client_gets_everything() {
+    let without = round(&[], false).await;
+    let with = round(&[], true).await;
+    report("default bounds", &without, &with);
+    let whole = &with.followers[0];
+    assert!(whole.len() >= EVENTS - 8, "{} events", whole.len());
+    assert!(with.followers.iter().all(|frames| frames == whole));
+    let slow = with.slow.unwrap();
+    let got: Vec<Frame> = slow.iter().filter(|frame| frame.is_event()).cloned().collect();
+    assert_eq!(seqs(&got), seqs(whole));
+    assert_eq!(&got, whole);
+    assert_eq!(slow.last().map(Frame::kind), Some("STREAM_END"));
+    assert!(with.growth < 20 * MIB, "memory grew by {} bytes", with.growth);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_500_events_a_run_the_stalled_client_is_told_exactly_what_it_missed() {
+    let env = [("DIPEO_LOG_MAX_EVENTS_PER_RUN", "500")];
+    let without = round(&env, false).await;
+    let with = round(&env, true).await;
+    report("500 events a run", &without, &with);
+    let whole = &with.followers[0];
+    assert_eq!(seqs(whole), (1..=whole.len() as u64).collect::<Vec<_>>(), "the others miss nothing");
+    assert!(with.followers.iter().all(|frames| frames == whole));
+    assert!(with.growth < 20 * MIB, "memory grew by {} bytes", with.growth);
+
+    // What it got, with what the gaps say is missing, is the whole run.
+    let slow = with.slow.unwrap();
+    let place = |id: &str| whole.iter().position(|frame| frame.id.as_deref() == Some(id)).map(|at| at + 1);
+    let (mut at, mut gaps) = (0, 0);
+    for frame in &slow {
+        if frame.kind() == "STREAM_GAP" {
+            let data = &frame.data.as_ref().unwrap()["data"];
+            assert_eq!(
+                place(data["from"].as_str().unwrap()).unwrap_or(0),
+                at,
+                "the gap starts behind the last event"
+            );
+            at = place(data["to"].as_str().unwrap()).unwrap();
+            assert_eq!(data["reset"], false);
+            gaps += 1;
+        } else if frame.is_event() {
+            assert_eq!(frame, &whole[at]);
+            at += 1;
+        }
+    }
+    assert_eq!(at, whole.len());
+    assert!(gaps >= 1, "it was not slow enough for this test");
+    assert_eq!(slow.last().map(Frame::kind), Some("STREAM_END"));
+}
