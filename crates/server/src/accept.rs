@@ -1,0 +1,142 @@
+//! Connections: taken, bounded, owned.
+
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{Router, body::Body, extract::ConnectInfo};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::ServiceExt;
+use transport_sse::WriteDeadline;
+
+use crate::{Config, guards::host::LocalAddr};
+
+/// How long to wait when the system has no connection to give, for instance for lack of file descriptors.
+const BACK_OFF: Duration = Duration::from_millis(100);
+
+/// Takes connections and serves them.
+///
+/// # Closing
+///
+/// `stop` ends the taking; connections go on, each till its present answer is complete. `kill` cuts them off. Every
+/// connection is a task of `tasks`, and so is the taker.
+#[derive(Debug, Clone)]
+pub(crate) struct Acceptor {
+    http: http1::Builder,
+    app: Router,
+    write_timeout: Duration,
+    /// One permit per connection.
+    room: Arc<Semaphore>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    kill: CancellationToken,
+}
+
+// === impl Acceptor ===
+
+impl Acceptor {
+    pub(crate) fn new(config: &Config, app: Router) -> Self {
+        let mut http = http1::Builder::new();
+        // The buffer's bound is also what makes hyper stop asking a stream for more.
+        http.timer(TokioTimer::new())
+            .header_read_timeout(config.header_timeout)
+            .max_buf_size(config.max_header_bytes)
+            .max_headers(config.max_headers);
+        // hyper's `half_close` stays off: a client that has gone away shows by its closing only, and its stream would
+        // otherwise live on until a write fails.
+        Self {
+            http,
+            app,
+            write_timeout: config.write_timeout,
+            room: Arc::new(Semaphore::new(config.max_connections)),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            kill: CancellationToken::new(),
+        }
+    }
+
+    /// Begins to take connections from `listener`.
+    pub(crate) fn spawn(&self, listener: TcpListener) {
+        let acceptor = self.clone();
+        self.tasks.spawn(async move {
+            let stop = acceptor.stop.clone();
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = acceptor.take(listener) => {}
+            }
+        });
+    }
+
+    /// Takes no more connections, and lets those that there are finish what they are at.
+    pub(crate) fn stop(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+    }
+
+    /// Returns when all connections are gone.
+    pub(crate) async fn finished(&self) {
+        self.tasks.wait().await;
+    }
+
+    /// Cuts all connections off.
+    pub(crate) fn kill(&self) {
+        self.stop();
+        self.kill.cancel();
+    }
+
+    async fn take(&self, listener: TcpListener) {
+        loop {
+            let Ok(permit) = Arc::clone(&self.room).acquire_owned().await else { return };
+            let (stream, peer) = match listener.accept().await {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!(%error, "no connection could be taken");
+                    tokio::time::sleep(BACK_OFF).await;
+                    continue;
+                }
+            };
+            let acceptor = self.clone();
+            self.tasks.spawn(async move {
+                acceptor.serve(stream, peer).await;
+                drop(permit);
+            });
+        }
+    }
+
+    async fn serve(&self, stream: TcpStream, peer: SocketAddr) {
+        let local = match stream.set_nodelay(true).and_then(|()| stream.local_addr()) {
+            Ok(local) => local,
+            Err(error) => {
+                tracing::debug!(%peer, %error, "a connection was gone before it was served");
+                return;
+            }
+        };
+        let service = service_fn(|request: http::Request<Incoming>| {
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(ConnectInfo(peer));
+            request.extensions_mut().insert(LocalAddr(local));
+            let app = self.app.clone();
+            async move { Ok::<_, Infallible>(app.oneshot(request).await.unwrap_or_else(|never| match never {})) }
+        });
+        let io = TokioIo::new(WriteDeadline::new(stream, self.write_timeout));
+        let mut connection = std::pin::pin!(self.http.serve_connection(io, service));
+        let mut stopping = false;
+        let outcome = loop {
+            tokio::select! {
+                outcome = connection.as_mut() => break outcome,
+                () = self.kill.cancelled() => return,
+                () = self.stop.cancelled(), if !stopping => {
+                    stopping = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+            }
+        };
+        if let Err(error) = outcome {
+            tracing::debug!(%peer, error = &error as &dyn std::error::Error, "a connection ended early");
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! Reading the layers.
+
+use std::{
+    fmt,
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
+
+use toml::de::{DeTable, DeValue};
+
+use super::{
+    Config, ConfigSources,
+    value::{Raw, Value},
+};
+
+/// What variables begin with.
+pub(super) const PREFIX: &str = "DIPEO_";
+/// The file that is read from the working directory.
+const FILE: &str = "dipeo.toml";
+
+/// A setting: its key, and how a value of it is taken.
+struct Setting {
+    key: &'static str,
+    take: fn(&mut Config, Value<'_>) -> Result<(), String>,
+}
+
+/// Sets `$field` of the configuration to `$value`, under the key of the same name.
+macro_rules! settings {
+    ($($($field:ident).+ = |$value:ident| $read:expr;)*) => {
+        &[$(Setting {
+            key: settings!(@key $($field).+),
+            take: |config, $value| {
+                config.$($field).+ = $read?;
+                Ok(())
+            },
+        },)*]
+    };
+    (@key $a:ident) => { stringify!($a) };
+    (@key $a:ident . $b:ident) => { concat!(stringify!($a), ".", stringify!($b)) };
+}
+
+/// Enough for any machine, and far from where arithmetic ends.
+const MANY: usize = u32::MAX as usize;
+
+const SETTINGS: &[Setting] = settings! {
+    host = |value| value.address();
+    port = |value| value.whole(0, u16::MAX);
+    base_dir = |value| value.path().map(Some);
+    data_dir = |value| value.path().map(Some);
+    allowed_hosts = |value| value.hosts();
+    allowed_origins = |value| value.origins();
+    drain_timeout = |value| value.seconds();
+    max_body_bytes = |value| value.whole(1024, MANY);
+    max_header_bytes = |value| value.whole(8192, 16 * 1024 * 1024);
+    max_headers = |value| value.whole(8, 10_000);
+    header_timeout = |value| value.seconds();
+    write_timeout = |value| value.seconds();
+    max_connections = |value| value.whole(1, 1_000_000);
+    max_streams = |value| value.whole(1, 1_000_000);
+    max_runs = |value| value.whole(1, 1_000_000);
+    max_parallel_nodes = |value| value.whole(1, 1_000_000);
+    log.max_events = |value| value.whole(1, MANY);
+    log.max_bytes = |value| value.whole(1, MANY);
+    log.max_events_per_run = |value| value.whole(1, MANY).map(Some);
+    log.max_finished_runs = |value| value.whole(1, MANY);
+};
+
+/// All that is wrong with a configuration, a line each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    /// At least one.
+    pub faults: Vec<ConfigFault>,
+}
+
+/// One thing that is wrong with a configuration.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigFault {
+    /// The file can't be read.
+    #[error("{}: {problem}", .file.display())]
+    File {
+        /// Which.
+        file: PathBuf,
+        /// What the system said.
+        problem: String,
+    },
+    /// The file is no TOML.
+    #[error("{place}: {problem}")]
+    Syntax {
+        /// File, line and column.
+        place: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A key that is not there.
+    #[error("{place}: there is no setting `{key}`; {hint}")]
+    Unknown {
+        /// Where it was given.
+        place: String,
+        /// Its name there.
+        key: String,
+        /// What would be right.
+        hint: String,
+    },
+    /// A value that a setting can't have.
+    #[error("{place}: {key}: {problem}")]
+    Value {
+        /// Where it was given.
+        place: String,
+        /// The setting.
+        key: String,
+        /// What is wrong, and what would be right.
+        problem: String,
+    },
+    /// An address that others can reach, given in passing.
+    #[error(
+        "host: {host} can be reached from other machines, and there is no authentication yet; if that is wanted, say so \
+         with --host {host}"
+    )]
+    Exposed {
+        /// The address.
+        host: std::net::IpAddr,
+    },
+}
+
+// === impl ConfigError ===
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, fault) in self.faults.iter().enumerate() {
+            if i > 0 {
+                f.write_str("\n")?;
+            }
+            write!(f, "{fault}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+pub(super) fn load(sources: &ConfigSources) -> Result<Config, ConfigError> {
+    let mut loader = Loader { config: Config::default(), faults: Vec::new() };
+    loader.read_file(sources);
+    for (name, text) in &sources.env {
+        loader.take_variable(name, text, &sources.dir);
+    }
+    let exposed_before = loader.exposed();
+    for (key, text) in &sources.flags {
+        let place = format!("--{}", key.replace(['_', '.'], "-"));
+        loader.take(&place, key, key, Value { raw: Raw::Text(text), dir: &sources.dir });
+    }
+    let said_so = sources.flags.iter().any(|(key, _)| *key == "host");
+    if let (Some(host), false) = (exposed_before, said_so) {
+        loader.faults.push(ConfigFault::Exposed { host });
+    }
+    if loader.faults.is_empty() { Ok(loader.config) } else { Err(ConfigError { faults: loader.faults }) }
+}
+
+struct Loader {
+    config: Config,
+    faults: Vec<ConfigFault>,
+}
+
+// === impl Loader ===
+
+impl Loader {
+    fn exposed(&self) -> Option<std::net::IpAddr> {
+        Some(self.config.host).filter(|host| !host.to_canonical().is_loopback())
+    }
+
+    fn read_file(&mut self, sources: &ConfigSources) {
+        let (file, wanted) = match &sources.file {
+            Some(file) => (sources.dir.join(file), true),
+            None => (sources.dir.join(FILE), false),
+        };
+        let text = match std::fs::read_to_string(&file) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound && !wanted => return,
+            Err(error) => {
+                self.faults.push(ConfigFault::File { file, problem: error.to_string() });
+                return;
+            }
+        };
+        // The name as the user knows it.
+        let name = sources.file.as_deref().unwrap_or(Path::new(FILE)).display().to_string();
+        let place = |offset: usize| format!("{name}:{}", position(&text, offset));
+        match DeTable::parse(&text) {
+            Ok(table) => {
+                let dir = file.parent().unwrap_or(&sources.dir);
+                self.take_table("", table.get_ref(), dir, &place);
+            }
+            Err(error) => {
+                let place = error.span().map_or_else(|| name.clone(), |span| place(span.start));
+                let problem = error.message().to_owned();
+                self.faults.push(ConfigFault::Syntax { place, problem });
+            }
+        }
+    }
+
+    fn take_table(&mut self, prefix: &str, table: &DeTable<'_>, dir: &Path, place: &dyn Fn(usize) -> String) {
+        for (name, value) in table {
+            let at = place(name.span().start);
+            let key = format!("{prefix}{}", name.get_ref());
+            let is_section = SETTINGS.iter().any(|s| s.key.starts_with(&format!("{key}.")));
+            match value.get_ref() {
+                DeValue::Table(table) if is_section => {
+                    self.take_table(&format!("{key}."), table, dir, place);
+                }
+                value => self.take(&at, &key, &key, Value { raw: Raw::Toml(value), dir }),
+            }
+        }
+    }
+
+    fn take_variable(&mut self, name: &str, text: &str, dir: &Path) {
+        let Some(rest) = name.strip_prefix(PREFIX) else { return };
+        let variable = |key: &str| key.replace('.', "_").to_ascii_uppercase();
+        if let Some(setting) = SETTINGS.iter().find(|setting| variable(setting.key) == rest) {
+            let value = Value { raw: Raw::Text(text), dir };
+            self.take(name, setting.key, name, value);
+            return;
+        }
+        // The prefix is not ours alone: a name that resembles none of ours is somebody else's.
+        match nearest(&rest.to_ascii_lowercase()) {
+            Some(near) => self.faults.push(ConfigFault::Unknown {
+                place: "environment".to_owned(),
+                key: name.to_owned(),
+                hint: format!("did you mean `{PREFIX}{}`?", variable(near)),
+            }),
+            None => tracing::warn!(name, "an environment variable names no setting and is passed over"),
+        }
+    }
+
+    fn take(&mut self, place: &str, key: &str, name: &str, value: Value<'_>) {
+        let Some(setting) = SETTINGS.iter().find(|setting| setting.key == key) else {
+            let hint = match nearest(key) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => {
+                    format!("there are {}", SETTINGS.iter().map(|s| s.key).collect::<Vec<_>>().join(", "))
+                }
+            };
+            let (place, key) = (place.to_owned(), key.to_owned());
+            self.faults.push(ConfigFault::Unknown { place, key, hint });
+            return;
+        };
+        if let Err(problem) = (setting.take)(&mut self.config, value) {
+            let place = if place == name { "environment".to_owned() } else { place.to_owned() };
+            self.faults.push(ConfigFault::Value { place, key: name.to_owned(), problem });
+        }
+    }
+}
+
+fn nearest(key: &str) -> Option<&'static str> {
+    let score = |setting: &Setting| {
+        let last = setting.key.rsplit('.').next().unwrap_or(setting.key);
+        strsim::jaro_winkler(key, setting.key).max(strsim::jaro_winkler(key, last))
+    };
+    let best = SETTINGS.iter().max_by(|a, b| score(a).total_cmp(&score(b)))?;
+    (score(best) > 0.85).then_some(best.key)
+}
+
+/// Line and column, from 1, of a place in `text`.
+fn position(text: &str, offset: usize) -> String {
+    let before = text.get(..offset).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    format!("{line}:{column}")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,86 @@
+use std::{net::Ipv4Addr, time::Duration};
+
+use super::*;
+
+fn sources(toml: &str) -> (tempfile::TempDir, ConfigSources) {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("dipeo.toml"), toml).unwrap();
+    let sources = ConfigSources { dir: dir.path().to_owned(), ..ConfigSources::default() };
+    (dir, sources)
+}
+
+fn env(name: &str, value: &str) -> (String, String) {
+    (name.to_owned(), value.to_owned())
+}
+
+#[test]
+fn without_anything_it_is_the_default() {
+    let dir = tempfile::tempdir().unwrap();
+    let sources = ConfigSources { dir: dir.path().to_owned(), ..ConfigSources::default() };
+    assert_eq!(Config::load(&sources), Ok(Config::default()));
+}
+
+#[test]
+fn each_layer_goes_before_the_one_below() {
+    let (dir, mut sources) = sources(
+        "port = 1\nmax_runs = 1\nmax_streams = 1\nbase_dir = \"here\"\ndrain_timeout = 2.5\n\
+         allowed_hosts = [\"A.example.org\", \"b:80\"]\n[log]\nmax_events = 10\nmax_events_per_run = 5\n",
+    );
+    sources.env = vec![env("DIPEO_PORT", "2"), env("DIPEO_MAX_RUNS", "2"), env("DIPEO_LOG_MAX_EVENTS", "20")];
+    sources.env.push(env("DIPEO_ALLOWED_ORIGINS", "https://a.example.org, http://b:1"));
+    sources.env.push(env("DIPEO_CI_JOB", "somebody else's"));
+    let sources = sources.flag("port", Some(3)).flag("host", None::<String>);
+    let config = Config::load(&sources).unwrap();
+    assert_eq!((config.port, config.max_runs, config.max_streams), (3, 2, 1));
+    assert_eq!((config.log.max_events, config.log.max_events_per_run), (20, Some(5)));
+    assert_eq!(config.drain_timeout, Duration::from_millis(2500));
+    assert_eq!(config.base_dir, Some(dir.path().join("here")));
+    assert_eq!(config.allowed_hosts, ["a.example.org", "b:80"]);
+    assert_eq!(config.allowed_origins, ["https://a.example.org", "http://b:1"]);
+}
+
+#[test]
+fn every_fault_is_named_with_its_place() {
+    let (_dir, mut sources) = sources(
+        "prot = 1\nmax_runs = \"many\"\nmax_header_bytes = 1\nwibble = true\nlog = 3\ndrain_timeout = 0\n\
+         allowed_hosts = [1]\nallowed_origins = [\"https://a/path\"]\n[log]\n",
+    );
+    // A table twice is no TOML.
+    let text = Config::load(&sources).unwrap_err().to_string();
+    assert!(text.starts_with("dipeo.toml:9:2: "), "{text}");
+
+    let file = sources.dir.join("dipeo.toml");
+    let toml = std::fs::read_to_string(&file)
+        .unwrap()
+        .replace("log = 3\n", "")
+        .replace("[log]", "[log]\nmax_event = 1");
+    std::fs::write(file, toml).unwrap();
+    sources.env = vec![env("DIPEO_PROT", "1"), env("DIPEO_PORT", "65536"), env("DIPEO_BASE_DIR", "")];
+    let sources = sources.flag("max_runs", Some(0));
+    insta::assert_snapshot!(Config::load(&sources).unwrap_err().to_string());
+}
+
+#[test]
+fn a_file_that_was_asked_for_has_to_be_there() {
+    let (dir, mut sources) = sources("");
+    sources.file = Some("other.toml".into());
+    let error = Config::load(&sources).unwrap_err();
+    assert!(matches!(&error.faults[..], [ConfigFault::File { .. }]), "{error}");
+    std::fs::write(dir.path().join("other.toml"), "port = 7").unwrap();
+    assert_eq!(Config::load(&sources).unwrap().port, 7);
+}
+
+#[test]
+fn an_address_that_others_reach_has_to_be_a_flag() {
+    let (_dir, mut sources) = sources("host = \"0.0.0.0\"");
+    let error = Config::load(&sources).unwrap_err();
+    assert_eq!(error.faults, [ConfigFault::Exposed { host: Ipv4Addr::UNSPECIFIED.into() }]);
+    assert!(Config::load(&sources.clone().flag("host", Some("127.0.0.1"))).is_ok());
+    assert!(Config::load(&sources.clone().flag("host", Some("0.0.0.0"))).is_ok());
+    sources.env = vec![env("DIPEO_HOST", "localhost")];
+    assert!(Config::load(&sources).is_ok());
+    sources.env = vec![env("DIPEO_HOST", "[::1]")];
+    assert!(Config::load(&sources).is_ok());
+    sources.env = vec![env("DIPEO_HOST", "192.0.2.1")];
+    assert!(Config::load(&sources).is_err());
+}

@@ -1,0 +1,198 @@
+//! A server, from its start to its stop.
+
+use std::{
+    io,
+    net::SocketAddr,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use core_events::{
+    EndReason,
+    ports::{Clock, EventLog, Executions, MessageRouter, StreamSource, SystemClock},
+};
+use engine::{Engine, EngineOptions};
+use router::{MemoryLog, MemoryLogOptions, Router, RouterOptions};
+use tokio::{net::TcpListener, time::Instant};
+
+use crate::{
+    Config,
+    accept::Acceptor,
+    app::{self, app},
+    executions::{self, Runs},
+    health::Stopping,
+};
+
+/// A server that accepts connections.
+///
+/// # Closing
+///
+/// [`stop`](Self::stop) drains. Dropping it cuts everything off at once.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    acceptor: Acceptor,
+    runs: Runs,
+    router: Arc<dyn MessageRouter>,
+    drain_timeout: Duration,
+}
+
+/// Why a server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartupError {
+    /// Another program has the port.
+    #[error(
+        "{0} is in use by another program; stop that, or choose another port with --port (0 takes any that is free)"
+    )]
+    AddressInUse(SocketAddr),
+    /// The address can't be listened on.
+    #[error("can't listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The base directory is none.
+    #[error("base directory {}: {problem}; `base_dir` names an existing directory", .path.display())]
+    BaseDir {
+        /// The path.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The data directory can't be used.
+    #[error("data directory {}: {problem}; `data_dir` names a directory of which we are the owner, or that can be made", .path.display())]
+    DataDir {
+        /// The path.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+// === impl Server ===
+
+impl Server {
+    /// Binds and serves. Needs a Tokio runtime with I/O and time.
+    ///
+    /// # Errors
+    ///
+    /// See [`StartupError`]; then nothing is left running.
+    pub async fn start(config: Config) -> Result<Self, StartupError> {
+        let base_dir = base_dir(config.base_dir.as_deref())?;
+        if let Some(path) = &config.data_dir {
+            make_data_dir(path)?;
+        }
+        let address = SocketAddr::new(config.host, config.port);
+        let listener = TcpListener::bind(address).await.map_err(|source| match source.kind() {
+            io::ErrorKind::AddrInUse => StartupError::AddressInUse(address),
+            _ => StartupError::Listen { address, source },
+        })?;
+        let address = listener.local_addr().map_err(|source| StartupError::Listen { address, source })?;
+        if !address.ip().to_canonical().is_loopback() {
+            tracing::warn!(
+                %address,
+                "other machines can reach this server, and there is no authentication yet: whoever does can run code here"
+            );
+        }
+
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let log: Arc<dyn EventLog> = Arc::new(MemoryLog::new(MemoryLogOptions {
+            records: config.log.max_events,
+            bytes: config.log.max_bytes,
+            records_per_run: config.log.max_events_per_run,
+            finished_runs: config.log.max_finished_runs,
+        }));
+        let options = RouterOptions { subscriptions: config.max_streams, ..RouterOptions::default() };
+        let router = Arc::new(Router::new(Arc::clone(&log), options));
+        let stopping = Stopping::default();
+        let options =
+            EngineOptions { max_parallel_nodes: config.max_parallel_nodes, ..EngineOptions::default() };
+        let runs = Runs::new(executions::Parts {
+            engine: Engine::new(options),
+            log,
+            router: Arc::clone(&router) as _,
+            clock: Arc::clone(&clock),
+            base_dir,
+            max_runs: config.max_runs,
+            stopping: stopping.clone(),
+        });
+        let app = app(
+            &config,
+            app::Parts {
+                executions: Arc::new(runs.clone()),
+                streams: Arc::clone(&router) as Arc<dyn StreamSource>,
+                clock,
+                stopping,
+            },
+        );
+        let acceptor = Acceptor::new(&config, app);
+        acceptor.spawn(listener);
+        tracing::info!(%address, "serving");
+        Ok(Self { address, acceptor, runs, router, drain_timeout: config.drain_timeout })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Starts, controls and looks up its runs.
+    #[must_use]
+    pub fn executions(&self) -> Arc<dyn Executions> {
+        Arc::new(self.runs.clone())
+    }
+
+    /// Where its events pass.
+    #[must_use]
+    pub fn router(&self) -> Arc<dyn MessageRouter> {
+        Arc::clone(&self.router)
+    }
+
+    /// Drains and ends: no new runs, `/health/ready` says so; runs under way are aborted with a terminal event; streams get
+    /// what is left and their end frame, `completed` where the run has ended and `shutdown` elsewhere; connections
+    /// close when they have written it all. Whatever is not done after the drain time-out is cut off.
+    ///
+    /// The port is open until the runs have ended, so that whoever asks for the server's health gets an answer.
+    pub async fn stop(self) {
+        let deadline = Instant::now() + self.drain_timeout;
+        // A part of the time stays for the streams.
+        self.runs.stop(self.drain_timeout * 3 / 4).await;
+        self.router.close(EndReason::Shutdown);
+        self.acceptor.stop();
+        if tokio::time::timeout_at(deadline, self.acceptor.finished()).await.is_err() {
+            tracing::warn!("connections did not end in time and are cut off");
+            self.acceptor.kill();
+            self.acceptor.finished().await;
+        }
+        tracing::info!(address = %self.address, "stopped");
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.runs.cut_off();
+        self.acceptor.kill();
+    }
+}
+
+fn base_dir(wanted: Option<&Path>) -> Result<PathBuf, StartupError> {
+    let path = wanted.unwrap_or(Path::new("."));
+    let wrong = |problem: String| StartupError::BaseDir { path: path.to_owned(), problem };
+    let dir = path.canonicalize().map_err(|error| wrong(error.to_string()))?;
+    if dir.is_dir() { Ok(dir) } else { Err(wrong("it is no directory".to_owned())) }
+}
+
+fn make_data_dir(path: &Path) -> Result<(), StartupError> {
+    let wrong = |problem: String| StartupError::DataDir { path: path.to_owned(), problem };
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|error| wrong(error.to_string()))?;
+    if path.is_dir() { Ok(()) } else { Err(wrong("it is no directory".to_owned())) }
+}

@@ -1,0 +1,16 @@
+//! A server on a free port, and clients that speak plain TCP to it.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a helper of a test fails the test"
+)]
+
+mod api;
+mod connections;
+mod drain;
+mod guards;
+mod page;
+mod start;
+mod support;

@@ -1,0 +1,40 @@
+use std::os::unix::fs::PermissionsExt;
+
+use server::{Config, Server, StartupError};
+
+use crate::support::{config, start};
+
+#[tokio::test]
+async fn a_port_that_is_taken_says_what_to_do() {
+    let server = start(config()).await;
+    let port = server.local_addr().port();
+    let error = Server::start(Config { port, ..config() }).await.unwrap_err();
+    assert!(matches!(error, StartupError::AddressInUse(_)));
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "127.0.0.1:{port} is in use by another program; stop that, or choose another port with --port (0 takes any \
+             that is free)"
+        )
+    );
+    server.stop().await;
+    // And it is free again afterwards.
+    start(Config { port, ..config() }).await.stop().await;
+}
+
+#[tokio::test]
+async fn directories_are_checked_at_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let missing = dir.path().join("missing");
+    let error = Server::start(Config { base_dir: Some(missing.clone()), ..config() }).await.unwrap_err();
+    assert!(matches!(error, StartupError::BaseDir { .. }), "{error}");
+    assert!(!missing.exists());
+
+    let data = dir.path().join("a/b");
+    start(Config { data_dir: Some(data.clone()), ..config() }).await.stop().await;
+    assert_eq!(data.metadata().unwrap().permissions().mode() & 0o777, 0o700);
+    let file = dir.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let error = Server::start(Config { data_dir: Some(file), ..config() }).await.unwrap_err();
+    assert!(matches!(error, StartupError::DataDir { .. }), "{error}");
+}
