@@ -68,7 +68,7 @@ impl View {
             Style::Text => self.lines.change(&event.envelope, &self.state, self.live.is_some()),
         };
         if let Some(line) = shown {
-            self.print(line);
+            self.print(&line);
         }
     }
 
@@ -114,9 +114,9 @@ impl View {
         }
     }
 
-    fn print(&mut self, line: String) {
+    fn print(&mut self, line: &str) {
         match &mut self.live {
-            Some(live) => live.print(line),
+            Some(live) => live.print(line, &self.state, self.lines.palette),
             None => self.screen.out(line.as_bytes()),
         }
     }

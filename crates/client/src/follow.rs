@@ -163,7 +163,7 @@ impl Default for FollowOptions {
             from: FollowFrom::Default,
             types: Vec::new(),
             nodes: Vec::new(),
-            max_attempts: 8,
+            max_attempts: 6,
             silence: Duration::from_secs(30),
         }
     }

@@ -113,7 +113,8 @@ impl Lines {
             return None;
         }
         let tone = match event.level {
-            LogLevel::Warning | LogLevel::Error | LogLevel::Critical => Tone::Bad,
+            LogLevel::Warning => Tone::Doubtful,
+            LogLevel::Error | LogLevel::Critical => Tone::Bad,
             _ => Tone::Dim,
         };
         let message = text::line(&event.message);

@@ -50,6 +50,7 @@ impl Opening {
 }
 
 async fn open(client: Client, url: Url, last_event_id: Option<String>) -> Result<Opened, ClientError> {
+    tracing::debug!(%url, last_event_id, "opening a stream");
     let response = client.open(url.clone(), last_event_id).await?;
     match response.status() {
         StatusCode::NO_CONTENT => return Ok(Opened::Finished),
