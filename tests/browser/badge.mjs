@@ -20,7 +20,7 @@ try {
     console.log(JSON.stringify({ status, text }));
     if (status === "RUNNING") await once(process.stdin, "data");
   }
-  await page.waitForSelector('[data-stream="ended"]', { timeout: 60_000 });
+  await page.waitForSelector('#lamp[data-state="ended"]', { timeout: 60_000 });
   if (screenshot) await page.screenshot({ path: screenshot });
   console.log(JSON.stringify({ stream: "ended", problems, foreign }));
 } finally {

@@ -9,9 +9,7 @@ try {
   const page = await browser.newPage();
   const answers = [];
   page.on("response", (response) => {
-    if (response.url().includes("/sse/")) {
-      answers.push({ status: response.status(), last_event_id: response.request().headers()["last-event-id"] ?? null });
-    }
+    if (response.url().includes("/sse/")) answers.push(response.status());
   });
   await page.goto(`${url}/health/live`);
   const seen = await page.evaluate(

@@ -94,9 +94,11 @@ impl Sse {
     }
 
     fn cut_frames(&mut self) {
-        while let Some(end) = self.text.windows(2).position(|two| two == b"\n\n") {
-            let block: Vec<u8> = self.text.drain(..end + 2).collect();
-            let block = String::from_utf8(block).unwrap();
+        // Up to the last blank line; what follows is the beginning of a block that is still under way.
+        let Some(end) = self.text.windows(2).rposition(|two| two == b"\n\n") else { return };
+        let rest = self.text.split_off(end + 2);
+        let whole = String::from_utf8(std::mem::replace(&mut self.text, rest)).unwrap();
+        for block in whole.split_terminator("\n\n") {
             let field = |name: &str| {
                 block.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ").map(str::to_owned))
             };

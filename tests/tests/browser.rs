@@ -76,10 +76,7 @@ async fn an_event_source_that_comes_after_the_end_gets_all_and_asks_twice() {
     assert_eq!(seqs, (1..=seqs.len() as u64).collect::<Vec<_>>());
     assert!(seqs.len() >= 9, "{seen}");
     // Once for the run, once more by itself behind the last event: 204, and never again.
-    let answers = seen["answers"].as_array().unwrap();
-    assert_eq!(answers.len(), 2, "{seen}");
-    assert_eq!((&answers[0]["status"], &answers[1]["status"]), (&json!(200), &json!(204)));
-    assert!(answers[1]["last_event_id"].as_str().unwrap().contains('-'), "{seen}");
+    assert_eq!(seen["answers"], json!([200, 204]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

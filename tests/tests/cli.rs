@@ -467,6 +467,87 @@ async fn a_server_drains_when_it_is_told_to_stop() {
 }
 
 #[tokio::test]
+async fn a_gap_hides_neither_the_failure_nor_the_result() {
+    let dir = folder(
+        "version: light
+nodes:
+- {label: Start, type: start}
+- {label: Fail, type: code_job, language: bash, code: exit 3}
+- {label: One, type: code_job, language: python, code: 'for i in range(600): print(\"x\" * 15000)'}
+- {label: Two, type: code_job, language: python, code: 'for i in range(600): print(\"x\" * 15000)'}
+- {label: Three, type: code_job, language: python, code: 'result = \"said\"'}
+- {label: End, type: endpoint}
+connections:
+- {from: Start, to: Fail}
+- {from: Fail, to: One}
+- {from: One, to: Two}
+- {from: Two, to: Three}
+- {from: Three, to: End}
+",
+    );
+    let serve = Serve::with(&[("DIPEO_LOG_MAX_EVENTS_PER_RUN", "20")]);
+    // A reader that stands still until the run has ended: what the sockets don't hold (18 MB are too much for them) is gone
+    // by then, but for the end.
+    let mut child = dipeo(dir.path(), &["run", "d.yaml", "--server", &serve.url]).spawn().unwrap();
+    let mut lines = lines(&mut child);
+    let link = timeout(wait::PATIENCE, lines.next_line()).await.unwrap().unwrap().unwrap();
+    send(&child, Signal::SIGSTOP);
+    serve.ended(link.rsplit('/').next().unwrap()).await;
+    send(&child, Signal::SIGCONT);
+    let mut out = Vec::new();
+    while let Some(line) = timeout(wait::PATIENCE, lines.next_line()).await.unwrap().unwrap() {
+        out.push(normalised(&line));
+    }
+    let mut err = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut err).await.unwrap();
+    assert_eq!(end(&mut child).await, 1, "{err}");
+    assert!(err.contains("some events of the run are missing here"), "{err}");
+    let end = out.iter().position(|line| line.starts_with("COMPLETED")).unwrap();
+    assert!(out[end].ends_with(": 5 completed, 1 failed"), "{}", out[end]);
+    assert_eq!(out[end + 1], "failed    Fail: bash exited with status 3");
+    assert_eq!(out[end + 2], "result    End: said");
+}
+
+#[tokio::test]
+async fn whoever_watches_gets_the_end_before_the_command_leaves() {
+    let dir = folder(&diagrams::bash("until test -e go; do sleep 0.02; done"));
+    let mut child = dipeo(dir.path(), &["run", "d.yaml"]).spawn().unwrap();
+    let link = timeout(wait::PATIENCE, lines(&mut child).next_line()).await.unwrap().unwrap().unwrap();
+    let (server, id) = link.strip_prefix("monitor ").unwrap().split_once("/executions/").unwrap();
+    let mut stream = client::Client::new(server)
+        .unwrap()
+        .follow(Some(&id.parse().unwrap()), client::FollowOptions::default());
+    assert!(matches!(stream.next().await, Some(Ok(client::Item::Event(_)))));
+    std::fs::write(dir.path().join("go"), "").unwrap();
+    let mut last = None;
+    while let Some(item) = timeout(wait::PATIENCE, stream.next()).await.unwrap() {
+        match item.unwrap() {
+            client::Item::Event(event) => last = event.envelope.event.terminal_status().cloned(),
+            client::Item::End { reason } => assert_eq!(reason, core_events::EndReason::Completed),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(last, Some(core_events::ExecutionStatus::Completed));
+    assert_eq!(end(&mut child).await, 0);
+}
+
+#[tokio::test]
+async fn a_browser_is_opened_on_the_monitor() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = folder(&diagrams::bash("until test -s opened; do sleep 0.02; done"));
+    let opener = dir.path().join("xdg-open");
+    std::fs::write(&opener, format!("#!/bin/sh\necho \"$1\" > {}/opened\n", dir.path().display())).unwrap();
+    std::fs::set_permissions(&opener, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = dipeo(dir.path(), &["run", "d.yaml", "--browser"]);
+    let path = std::env::var("PATH").unwrap();
+    command.env("PATH", format!("{}:{path}", dir.path().display()));
+    let (code, out, err) = finish(command).await;
+    assert_eq!((code, err.as_str()), (0, ""), "{out}");
+    let opened = std::fs::read_to_string(dir.path().join("opened")).unwrap();
+    assert_eq!(out.lines().next().unwrap(), format!("monitor {}", opened.trim()));
+}
+
+#[tokio::test]
 async fn quiet_shows_failures_and_the_end() {
     let dir = folder(&diagrams::bash("echo chatter; exit 3"));
     let (code, out, err) = finish(dipeo(dir.path(), &["run", "d.yaml", "--quiet"])).await;

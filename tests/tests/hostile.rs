@@ -130,8 +130,8 @@ async fn children_of_children_end_with_their_node() {
 async fn code_that_kills_itself_fails_its_node() {
     let serve = Serve::start();
     for (diagram, word) in [
-        (diagrams::bash("kill -9 $$"), "signal"),
-        (diagrams::python("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"), "signal"),
+        (diagrams::bash("kill -9 $$"), "SIGKILL"),
+        (diagrams::python("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"), "SIGKILL"),
         (diagrams::python("import os\nos._exit(7)"), "7"),
         (diagrams::python("import sys\nsys.exit(3)"), "3"),
         (diagrams::python("def f(): return f()\nf()"), "RecursionError"),
