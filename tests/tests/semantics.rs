@@ -326,3 +326,26 @@ connections:
     let state = serve.ended(started["execution_id"].as_str().unwrap()).await;
     assert_eq!(output(&state, "Use"), "ADA");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_examples_do_what_they_say() {
+    let serve = Serve::start();
+    let example = async |name: &str| {
+        let path = format!("{}/../examples/{name}.light.yaml", env!("CARGO_MANIFEST_DIR"));
+        run(&serve, &std::fs::read_to_string(path).unwrap()).await
+    };
+    let hello = example("hello").await;
+    assert_eq!(output(&hello, "End"), "HELLO, WORLD");
+    let branch = example("branch").await;
+    assert_eq!(output(&branch, "End"), "the report was published");
+    assert!(nodes(&branch).contains(&"Reject SKIPPED".to_owned()), "{:?}", nodes(&branch));
+    let repeated = example("loop").await;
+    assert_eq!(output(&repeated, "End"), &json!({"value": 3, "steps": 5}));
+    assert!(nodes(&repeated).contains(&"Halve COMPLETED x5".to_owned()), "{:?}", nodes(&repeated));
+    let parallel = example("parallel").await;
+    assert_eq!(output(&parallel, "End"), &json!({"primes": 46, "squares": 14, "words": 4}));
+    let saved = std::fs::read_to_string(serve.dir.path().join("out/counts.json")).unwrap();
+    assert_eq!(&serde_json::from_str::<Value>(&saved).unwrap(), output(&parallel, "End"));
+    let failure = example("failure").await;
+    assert_eq!((&failure["status"], &failure["failed_nodes"]), (&json!("COMPLETED"), &json!(["node_2"])));
+}
