@@ -87,8 +87,11 @@ pub(crate) struct Member {
 
 impl Live {
     pub(crate) fn new(options: RouterOptions, epoch: Epoch) -> Self {
-        let bounds =
-            Bounds { records: options.tail_records, bytes: options.tail_bytes, records_per_run: None };
+        let bounds = Bounds {
+            records: options.tail_records,
+            bytes: options.tail_bytes,
+            records_per_run: options.tail_records_per_run,
+        };
         Self {
             epoch,
             tail: RwLock::new(Window::new(bounds, Keep::Nothing)),

@@ -153,12 +153,10 @@ impl Reader {
                 }
             }
         }
-        if records.is_empty() && to == from {
-            self.position = scanned_to;
-        } else if !records.is_empty() {
-            view.insert(to, &records, scanned_to);
-        }
+        // The gap ends at `to`; what follows it is for a later poll.
+        let next = if self.fate == Fate::Open { view.insert(to, &records, scanned_to) } else { to };
         if to <= from {
+            self.position = next;
             return None;
         }
         self.position = to;

@@ -23,6 +23,8 @@ pub struct RouterOptions {
     pub tail_records: usize,
     /// Bytes in the committed tail.
     pub tail_bytes: usize,
+    /// Records of any one run in the committed tail; `None` for no bound but the common one.
+    pub tail_records_per_run: Option<usize>,
     /// Bytes of one view. Readers that are farther behind have theirs made again.
     pub view_bytes: usize,
     /// Open subscriptions.
@@ -71,6 +73,7 @@ impl Default for RouterOptions {
         Self {
             tail_records: 100_000,
             tail_bytes: 64 * 1024 * 1024,
+            tail_records_per_run: None,
             view_bytes: 4 * 1024 * 1024,
             subscriptions: 20_000,
             progress_nodes: 1_024,
@@ -149,7 +152,9 @@ impl StreamSource for Router {
             if past(info) {
                 return Ok(Subscribed::Finished);
             }
-            info.ended.into_iter().for_each(|end| member.view.end_at(end));
+            if let Some(end) = info.ended {
+                member.view.end_at(end);
+            }
         }
         let reader = Reader::new(Arc::clone(&self.log), member, place.position, place.reset);
         Ok(Subscribed::Open(Box::new(reader)))

@@ -133,8 +133,10 @@ impl View {
         Some(self.ended.load(Ordering::Acquire)).filter(|at| *at > 0)
     }
 
-    pub(crate) fn end_at(&self, offset: Offset) {
-        self.ended.store(offset, Ordering::Release);
+    /// The first end counts: that of a sub-run, not the one of its root behind it. Returns whether this one does.
+    pub(crate) fn end_at(&self, offset: Offset) -> bool {
+        let earlier = |known: Offset| (known == 0 || offset < known).then_some(offset);
+        self.ended.fetch_update(Ordering::AcqRel, Ordering::Acquire, earlier).is_ok()
     }
 
     /// The terminal event, if it came while the view was there.
@@ -163,9 +165,10 @@ impl View {
     /// `records`, all in scope, are in the tail now.
     pub(crate) fn committed(&self, records: &[Arc<Record>], wakers: &mut Vec<Waker>) {
         let last = records.iter().find(|record| self.is_end(record));
-        if let Some(end) = last {
+        if let Some(end) = last
+            && self.end_at(end.offset)
+        {
             self.end.get_or_init(|| Arc::clone(end));
-            self.end_at(end.offset);
         }
         let matched = records.iter().any(|record| self.key.filter.matches(record));
         let mut waiting = self.wakers.lock();
@@ -227,14 +230,20 @@ impl View {
         step
     }
 
-    /// Takes over what was read from the log: everything of the scope behind `from`, up to `to`.
-    pub(crate) fn insert(&self, from: Offset, records: &[Arc<Record>], to: Offset) {
+    /// Takes over what was read from the log: everything of the scope behind `from`, up to `to`. Returns up to where there is
+    /// nothing for a reader at `from`.
+    pub(crate) fn insert(&self, from: Offset, records: &[Arc<Record>], to: Offset) -> Offset {
         let mut cache = self.cache.write();
-        let limit = cache.next_from(from);
-        if !cache.holds(from) && limit > from {
-            let cut = records.partition_point(|record| record.offset <= limit);
-            self.put(&mut cache, from, records.get(..cut).unwrap_or(records), to.min(limit));
+        if cache.holds(from) {
+            return from;
         }
+        // Behind the limit there are segments: what they hold needs not be made again.
+        let limit = cache.next_from(from);
+        let cut = records.partition_point(|record| record.offset <= limit);
+        let records = records.get(..cut).unwrap_or(records);
+        let to = to.min(limit);
+        self.put(&mut cache, from, records, to);
+        if records.is_empty() { to } else { from }
     }
 
     fn put(&self, cache: &mut Cache, from: Offset, records: &[Arc<Record>], to: Offset) {
