@@ -244,3 +244,6 @@ async fn compile(source: DiagramSource) -> Result<ExecutableDiagram, StartError>
     };
     Err(StartError::Diagram(faults))
 }
+
+#[cfg(test)]
+mod tests;

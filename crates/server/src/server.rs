@@ -106,7 +106,13 @@ impl Server {
             records_per_run: config.log.max_events_per_run,
             finished_runs: config.log.max_finished_runs,
         }));
-        let options = RouterOptions { subscriptions: config.max_streams, ..RouterOptions::default() };
+        let options = RouterOptions {
+            subscriptions: config.max_streams,
+            tail_records: config.log.max_events,
+            tail_bytes: config.log.max_bytes,
+            tail_records_per_run: config.log.max_events_per_run,
+            ..RouterOptions::default()
+        };
         let router = Arc::new(Router::new(Arc::clone(&log), options));
         let stopping = Stopping::default();
         let options =

@@ -198,7 +198,9 @@ impl Loader {
     }
 
     fn take_table(&mut self, prefix: &str, table: &DeTable<'_>, dir: &Path, place: &dyn Fn(usize) -> String) {
-        for (name, value) in table {
+        let mut entries: Vec<_> = table.iter().collect();
+        entries.sort_by_key(|(name, _)| name.span().start);
+        for (name, value) in entries {
             let at = place(name.span().start);
             let key = format!("{prefix}{}", name.get_ref());
             let is_section = SETTINGS.iter().any(|s| s.key.starts_with(&format!("{key}.")));

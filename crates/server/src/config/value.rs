@@ -122,7 +122,10 @@ impl<'a> Value<'a> {
             Raw::Toml(DeValue::Integer(number)) => number.to_string(),
             Raw::Toml(DeValue::Float(number)) => number.to_string(),
             Raw::Toml(DeValue::String(text)) => format!("{text:?}"),
-            Raw::Toml(other) => other.type_str().to_owned(),
+            Raw::Toml(DeValue::Array(_)) => {
+                return format!("{what} is expected, this list has something else in it");
+            }
+            Raw::Toml(other) => format!("of type {}", other.type_str()),
         };
         format!("{what} is expected, this is {given}")
     }

@@ -15,7 +15,7 @@ async fn a_run_is_started_followed_and_looked_up() {
             "id: ",
             "\"status\":\"RUNNING\"",
             "\"message\":\"hello\"",
-            "\"status\":\"COMPLETED\"",
+            "\"output\":\"hello\"",
             "\"reason\":\"completed\",\"reconnect\":false",
         ];
         let places: Vec<_> = order.iter().map(|part| stream.text.find(part).unwrap_or(usize::MAX)).collect();

@@ -28,11 +28,11 @@ async fn a_stop_ends_runs_streams_and_connections() {
     server.stop().await;
     assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
 
-    let one = one.to_end().await;
+    let one = one.rest().await;
     assert!(one.contains("\"status\":\"ABORTED\""), "{one}");
     assert!(one.contains("\"reason\":\"server shutdown\""), "{one}");
     assert!(one.contains("\"reason\":\"completed\",\"reconnect\":false"), "{one}");
-    let all = all.to_end().await;
+    let all = all.rest().await;
     assert!(all.contains("\"status\":\"ABORTED\""), "{all}");
     assert!(all.contains("\"reason\":\"shutdown\",\"reconnect\":true"), "{all}");
     let state = executions.get(&ExecutionId::parse(&id).unwrap()).await.unwrap().state;
@@ -89,6 +89,6 @@ async fn while_it_stops_it_says_so() {
     })
     .await;
     stopping.await.unwrap();
-    let text = stream.to_end().await;
+    let text = stream.rest().await;
     assert!(text.contains("\"reason\":\"server shutdown\"") && text.contains("STREAM_END"), "{text}");
 }

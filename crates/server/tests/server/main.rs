@@ -1,6 +1,7 @@
 //! A server on a free port, and clients that speak plain TCP to it.
 
 #![expect(
+    clippy::expect_used,
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::panic,

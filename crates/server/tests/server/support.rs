@@ -134,7 +134,7 @@ impl Stream {
     }
 
     /// Reads to the end of the connection.
-    pub(crate) async fn to_end(mut self) -> String {
+    pub(crate) async fn rest(mut self) -> String {
         let mut rest = Vec::new();
         timeout(PATIENCE, self.connection.read_to_end(&mut rest)).await.expect("the stream ends").unwrap();
         self.text + &String::from_utf8_lossy(&rest)
