@@ -8,42 +8,43 @@ const ABOUT: &str = "Runs DiPeO diagrams and lets anyone watch them live";
 
 const EXAMPLES: &str = "\
 Examples:
-  dipeo run report.light.yaml                 run it here and watch it
-  dipeo serve                                 serve runs and their events on http://127.0.0.1:8000
+  dipeo run report.light.yaml             run it here and watch it
+  dipeo serve                             serve on http://127.0.0.1:8000
   dipeo run report.light.yaml --server http://127.0.0.1:8000
-  dipeo validate diagrams/*.light.yaml        look for faults without running anything
+  dipeo validate diagrams/*.light.yaml    look for faults, run nothing
 
 Environment:
-  DIPEO_*     configuration of the server, above dipeo.toml and below the flags
-  RUST_LOG    what our own log shows on standard error, for instance `debug` or `router=trace`
-  NO_COLOR    no colours";
+  DIPEO_*   settings of the server: above dipeo.toml, below the flags
+  RUST_LOG  what our own log shows on standard error: debug, router=trace
+  NO_COLOR  no colours";
 
 const RUN_EXAMPLES: &str = "\
 Examples:
   dipeo run report.light.yaml
-  dipeo run report.light.yaml --input-data '{\"topic\": \"rivers\"}' --timeout 1m30s
-  dipeo run report.light.yaml --json | jq -r 'select(.type == \"EXECUTION_LOG\").data.message'
+  dipeo run report.light.yaml --input-data '{\"topic\": \"rivers\"}'
+  dipeo run report.light.yaml --inputs in.json --timeout 1m30s
+  dipeo run report.light.yaml --json | jq -c 'select(.seq > 10)'
   cat report.light.yaml | dipeo run - --base-dir /srv/reports
 
 Exit codes:
   0    done
-  1    the run failed, or a node in it did that does not say `on_error: continue`
-  2    nothing was run: wrong usage, a faulty diagram, a server that can't be reached, a port that is taken
+  1    the run failed, or a node in it (but not with `on_error: continue`)
+  2    nothing was run: wrong usage, a faulty diagram, no such server, ...
   124  the run took longer than --timeout
   130  interrupted with Ctrl-C, or aborted by somebody else
   143  terminated with SIGTERM
 
-Ctrl-C ends the run with a last event; once more leaves at once. When nobody reads standard output any more (`| head -1`)
-the run goes on quietly.";
+Ctrl-C ends the run with a last event; once more leaves at once. When
+nobody reads standard output any more (`| head -1`) the run goes on.";
 
 const SERVE_EXAMPLES: &str = "\
 Examples:
   dipeo serve
-  dipeo serve --port 0                        any free port; the first line says which
+  dipeo serve --port 0        any free port; the first line says which
   DIPEO_PORT=9000 dipeo serve --base-dir /srv/diagrams
 
-SIGTERM or Ctrl-C stops it: no new runs, those under way are aborted with a last event, streams end. A second signal leaves
-at once.";
+SIGTERM or Ctrl-C stops it: no new runs, those under way are aborted with a
+last event, streams end. A second signal leaves at once.";
 
 const VALIDATE_EXAMPLES: &str = "\
 Examples:

@@ -6,7 +6,7 @@ mod live;
 mod summary;
 
 use client::{EventItem, GapItem, Lost, Unreadable};
-use core_events::{ExecutionId, ExecutionState};
+use core_events::{Event, ExecutionId, ExecutionState};
 use jiff::tz::TimeZone;
 
 use self::{line::Lines, live::Live};
@@ -48,20 +48,31 @@ impl View {
         &self.state
     }
 
+    /// Goes on with a state that somebody else folded, after events were missing here.
+    pub(crate) fn adopt(&mut self, state: ExecutionState) {
+        self.state = state;
+    }
+
     /// Shows where else the run can be watched, and what the compiler had to say.
     pub(crate) fn begin(&self, monitor: &str, warnings: &[String]) {
+        if self.style == Style::Quiet {
+            return;
+        }
         for warning in warnings {
             self.screen.err(warning);
         }
-        match self.style {
-            Style::Json => self.screen.err(&format!("monitor {monitor}")),
-            Style::Quiet => {}
-            Style::Text => self.screen.out(format!("monitor {monitor}").as_bytes()),
-        }
+        let line = format!("monitor {monitor}");
+        if self.style == Style::Json { self.screen.err(&line) } else { self.screen.out(line.as_bytes()) }
     }
 
     pub(crate) fn event(&mut self, event: &EventItem) {
         self.state.apply(&event.envelope);
+        if let Event::ExecutionStatusChanged(change) = &event.envelope.event
+            && event.envelope.execution_id == self.state.execution_id
+        {
+            // The terminal event names them all, also those whose own events fell into a gap.
+            self.state.failed_nodes.extend(change.failed_nodes.iter().flatten().cloned());
+        }
         let shown = match self.style {
             Style::Json => return self.screen.out(&json::with_cursor(event)),
             Style::Quiet => self.lines.error(&event.envelope, &self.state),

@@ -10,7 +10,7 @@ pub(crate) fn line(text: &str) -> Cow<'_, str> {
     if text.chars().any(is_control) { Cow::Owned(visible(text)) } else { Cow::Borrowed(text) }
 }
 
-/// As [`line`], but line ends stay.
+/// As [`line()`], but line ends stay.
 pub(crate) fn lines(text: &str) -> String {
     text.split('\n').map(line).collect::<Vec<_>>().join("\n")
 }

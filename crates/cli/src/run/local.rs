@@ -2,7 +2,7 @@
 
 use std::{net::Ipv4Addr, sync::Arc};
 
-use client::{Client, FollowFrom, FollowOptions};
+use client::Client;
 use core_events::ports::{Control, ControlError, DiagramSource, Executions, StartError, StartExecution};
 use server::{Config, Server};
 
@@ -57,8 +57,7 @@ async fn run_on(job: Job, server: &Server) -> Result<Exit, CliError> {
             }
         }
     });
-    let options = FollowOptions { from: FollowFrom::Start, ..FollowOptions::default() };
-    let watched = watch(client.follow(Some(&execution), options), &mut view).await;
+    let watched = watch(&client, &mut view).await;
     aborting.abort();
     view.close();
     watched?;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use client::{Client, ClientError, FollowFrom, FollowOptions, StartRequest};
+use client::{Client, ClientError, StartRequest};
 
 use super::{Job, watch::watch};
 use crate::{error::CliError, exit::Exit, input};
@@ -39,8 +39,7 @@ pub(super) async fn run(job: Job, address: &str, base_dir: Option<&Path>) -> Res
             result => result.map_err(|error| error.to_string()),
         }
     });
-    let options = FollowOptions { from: FollowFrom::Start, ..FollowOptions::default() };
-    let watched = watch(client.follow(Some(&execution), options), &mut view).await;
+    let watched = watch(&client, &mut view).await;
     aborting.abort();
     view.close();
     watched?;
