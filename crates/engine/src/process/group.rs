@@ -77,6 +77,11 @@ impl Groups {
 }
 
 impl Ending {
+    #[cfg(test)]
+    pub(super) const fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
     /// Waits until no member lives, or too long.
     pub(crate) async fn gone(&self) {
         wait_for(&self.ids).await;

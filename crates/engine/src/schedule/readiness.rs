@@ -65,7 +65,7 @@ impl Schedule {
     }
 
     /// Something active that can still reach a missing edge of `node` without passing through `node`.
-    fn witness(&mut self, node: NodeIndex) -> Option<Witness> {
+    pub(super) fn witness(&mut self, node: NodeIndex) -> Option<Witness> {
         let own = self.components.of_node(node);
         let mut search = std::mem::replace(&mut self.search, Search::new(0));
         search.begin();

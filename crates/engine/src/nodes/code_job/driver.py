@@ -118,6 +118,7 @@ def _drive():
         return module["code"](**names)
 
     def from_file(path):
+        import importlib.machinery
         import importlib.util
 
         sys.path.insert(0, os.path.dirname(path))
