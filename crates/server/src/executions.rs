@@ -85,7 +85,8 @@ impl Runs {
     }
 
     /// Starts nothing any more, aborts what is under way, and returns when all of it has its terminal event. What takes
-    /// longer than `patience` is cut off, and ended in the log in the engine's place.
+    /// longer than `patience` is cut off, and ended in the log in the engine's place; a log that does not answer is not
+    /// waited for longer than that once more.
     pub(crate) async fn stop(&self, patience: Duration) {
         self.0.parts.stopping.begin();
         for handle in self.0.under_way.lock().values() {
@@ -95,7 +96,9 @@ impl Runs {
         if tokio::time::timeout(patience, self.0.tasks.wait()).await.is_err() {
             tracing::warn!(runs = self.0.tasks.len(), "runs did not end in time and are cut off");
             self.cut_off();
-            self.0.tasks.wait().await;
+            if tokio::time::timeout(patience, self.0.tasks.wait()).await.is_err() {
+                tracing::error!(runs = self.0.tasks.len(), "runs could not be ended in the log");
+            }
         }
     }
 

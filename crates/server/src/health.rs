@@ -51,3 +51,26 @@ fn answer(status: StatusCode, word: &str) -> Response {
     let no_store = (header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     (status, [no_store], Json(json!({ "status": word }))).into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use http::Request;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_on_its_way_out_lives_and_takes_no_work() {
+        let stopping = Stopping::default();
+        let status = async |path: &str| {
+            let request = Request::get(path).body(Body::empty()).unwrap();
+            routes(stopping.clone()).oneshot(request).await.unwrap().status()
+        };
+        assert_eq!(status("/health/ready").await, StatusCode::OK);
+        assert!(!stopping.begin());
+        assert!(stopping.begin());
+        assert_eq!(status("/health/ready").await, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(status("/health/live").await, StatusCode::OK);
+    }
+}

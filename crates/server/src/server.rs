@@ -166,8 +166,8 @@ impl Server {
     /// The port is open until the runs have ended, so that whoever asks for the server's health gets an answer.
     pub async fn stop(self) {
         let deadline = Instant::now() + self.drain_timeout;
-        // A part of the time stays for the streams.
-        self.runs.stop(self.drain_timeout * 3 / 4).await;
+        // At worst that takes it twice; the rest is for the streams.
+        self.runs.stop(self.drain_timeout * 2 / 5).await;
         self.router.close(EndReason::Shutdown);
         self.acceptor.stop();
         if tokio::time::timeout_at(deadline, self.acceptor.finished()).await.is_err() {

@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use core_events::{
     ControlFrame, ExecutionId,
-    ports::{Block, Budget, Clock, Delivery, Subscription},
+    ports::{Budget, Clock, Delivery, Subscription},
 };
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
@@ -77,11 +77,8 @@ impl SseBody {
 
     fn accept(&mut self, delivery: Delivery) {
         match delivery {
-            Delivery::Block(block) => self.ready.extend(self.window.admit(block)),
-            Delivery::Ephemeral(bytes) => {
-                let last = self.subscription.start();
-                self.ready.extend(self.window.admit(Block { slices: vec![bytes], events: 1, last }));
-            }
+            Delivery::Block(block) => self.ready.extend(self.window.admit(block.slices, block.events)),
+            Delivery::Ephemeral(bytes) => self.ready.extend(self.window.admit([bytes], 1)),
             Delivery::Id(cursor) => self.ready.push_back(frames::id(&cursor)),
             Delivery::Gap(gap) => self.control(&ControlFrame::StreamGap(gap)),
             Delivery::End(end) => {

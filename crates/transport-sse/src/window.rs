@@ -9,7 +9,6 @@ use std::{
 };
 
 use bytes::Bytes;
-use core_events::ports::Block;
 use futures_util::task::AtomicWaker;
 
 /// Events that a body may have handed to its transport and that are not yet written to the socket.
@@ -53,14 +52,15 @@ impl Window {
         self.room().map_or(Poll::Pending, Poll::Ready)
     }
 
-    /// The slices of `block`, whose events count as outstanding until all slices are dropped.
-    pub(crate) fn admit(&self, block: Block) -> impl Iterator<Item = Bytes> {
-        self.0.outstanding.fetch_add(block.events, Ordering::AcqRel);
-        let stay = Arc::new(Stay { events: block.events, window: Arc::clone(&self.0) });
-        block
-            .slices
-            .into_iter()
-            .map(move |bytes| Bytes::from_owner(Guarded { bytes, _stay: Arc::clone(&stay) }))
+    /// The same bytes, whose `events` count as outstanding until all slices are dropped.
+    pub(crate) fn admit(
+        &self,
+        slices: impl IntoIterator<Item = Bytes>,
+        events: usize,
+    ) -> impl Iterator<Item = Bytes> {
+        self.0.outstanding.fetch_add(events, Ordering::AcqRel);
+        let stay = Arc::new(Stay { events, window: Arc::clone(&self.0) });
+        slices.into_iter().map(move |bytes| Bytes::from_owner(Guarded { bytes, _stay: Arc::clone(&stay) }))
     }
 
     fn room(&self) -> Option<usize> {
@@ -87,7 +87,6 @@ impl AsRef<[u8]> for Guarded {
 mod tests {
     use std::sync::atomic::AtomicUsize;
 
-    use core_events::Epoch;
     use futures_util::task::{ArcWake, waker};
 
     use super::*;
@@ -101,10 +100,7 @@ mod tests {
         }
     }
 
-    fn block(slices: usize, events: usize) -> Block {
-        let last = Epoch::parse("ab").unwrap().at(1);
-        Block { slices: vec![Bytes::from_static(b"x"); slices], events, last }
-    }
+    const X: Bytes = Bytes::from_static(b"x");
 
     #[test]
     fn room_returns_with_the_last_slice_and_wakes_who_waits() {
@@ -113,8 +109,8 @@ mod tests {
         let waker = waker(Arc::clone(&count));
         let mut cx = Context::from_waker(&waker);
         assert_eq!(window.poll_room(&mut cx), Poll::Ready(100));
-        let mut first: Vec<Bytes> = window.admit(block(2, 60)).collect();
-        let second: Vec<Bytes> = window.admit(block(1, 40)).collect();
+        let mut first: Vec<Bytes> = window.admit([X, X], 60).collect();
+        let second: Vec<Bytes> = window.admit([X], 40).collect();
         assert!(window.poll_room(&mut cx).is_pending());
         drop(first.pop());
         assert!(window.poll_room(&mut cx).is_pending(), "a block stays until its last slice is gone");

@@ -4,6 +4,7 @@
 
 const MAX_LOG_LINES = 2000;
 const MAX_RESULT = 400;
+const MAX_RESULT_LINES = 5;
 const TERMINAL = ['COMPLETED', 'FAILED', 'ABORTED'];
 
 const $ = (id) => document.getElementById(id);
@@ -86,7 +87,7 @@ function followRun(id) {
       tr.dataset.status = 'PENDING';
       const badge = element('span', 'PENDING', 'badge');
       const cells = {
-        label: element('td', nodeId), type: element('td'), status: element('td'),
+        label: element('td', nodeId), type: element('td', '', 'type'), status: element('td'),
         iteration: element('td', '', 'number'), time: element('td', '', 'number'), result: element('td', '', 'result'),
       };
       cells.status.append(badge);
@@ -117,7 +118,8 @@ function followRun(id) {
   }
 
   function shorten(text) {
-    return text.length > MAX_RESULT ? `${text.slice(0, MAX_RESULT)} …` : text;
+    const short = text.slice(0, MAX_RESULT).split('\n').slice(0, MAX_RESULT_LINES).join('\n');
+    return short.length < text.length ? `${short} …` : text;
   }
 
   function nodeChanged(node, time) {

@@ -160,3 +160,13 @@ async fn refusals_of_a_start_have_their_status() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_never_ends_is_not_waited_for() {
+    let app = App::new();
+    let never = futures_util::stream::pending::<Result<bytes::Bytes, std::convert::Infallible>>();
+    let begin = tokio::time::Instant::now();
+    let answer = app.post(EXECUTIONS, Body::from_stream(never)).await;
+    assert_eq!(answer.status, 408);
+    assert_eq!(begin.elapsed(), Duration::from_secs(30));
+}

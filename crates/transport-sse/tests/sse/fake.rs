@@ -30,6 +30,8 @@ pub(crate) struct Script {
     state: Mutex<State>,
     /// Open subscriptions.
     pub(crate) open: AtomicUsize,
+    /// Events that were taken.
+    pub(crate) taken: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -123,9 +125,15 @@ impl Subscription for FakeSubscription {
                 let first = Block { events: budget.events, slices: block.slices, last: block.last.clone() };
                 let rest = Block { events: rest.len(), slices: rest, last: block.last };
                 state.deliveries.push_front(Delivery::Block(rest));
+                self.script.taken.fetch_add(first.events, Ordering::SeqCst);
                 Poll::Ready(Delivery::Block(first))
             }
-            Some(delivery) => Poll::Ready(delivery),
+            Some(delivery) => {
+                if let Delivery::Block(block) = &delivery {
+                    self.script.taken.fetch_add(block.events, Ordering::SeqCst);
+                }
+                Poll::Ready(delivery)
+            }
             None => {
                 state.waker = Some(cx.waker().clone());
                 Poll::Pending

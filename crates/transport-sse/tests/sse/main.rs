@@ -8,5 +8,6 @@
 )]
 
 mod body;
+mod connection;
 mod fake;
 mod routes;
