@@ -98,13 +98,13 @@ pub(crate) async fn run(options: &EngineOptions, guardian: Arc<Guardian>, reques
         done: VecDeque::new(),
         failed: Vec::new(),
     };
-    run.to_the_end(timeout, abort).await
+    run.drive(timeout, abort).await
 }
 
 // === impl Run ===
 
 impl Run {
-    async fn to_the_end(mut self, timeout: Option<Duration>, abort: AbortSignal) -> RunOutcome {
+    async fn drive(mut self, timeout: Option<Duration>, abort: AbortSignal) -> RunOutcome {
         let start = ExecutionStart {
             diagram_id: self.diagram.id().map(str::to_owned),
             diagram_name: self.diagram.name().map(str::to_owned),

@@ -113,7 +113,7 @@ impl<'a> Evaluation<'_, 'a> {
             }
             Function::Sum => {
                 let items = self.items(name, first.unwrap_or(Val::None))?;
-                self.sum(items, second.unwrap_or(Val::Int(0)))?
+                self.sum(&items, second.unwrap_or(Val::Int(0)))?
             }
             Function::All => Val::Bool(self.items(name, first.unwrap_or(Val::None))?.iter().all(Val::truth)),
             Function::Any => Val::Bool(self.items(name, first.unwrap_or(Val::None))?.iter().any(Val::truth)),
@@ -180,14 +180,14 @@ impl<'a> Evaluation<'_, 'a> {
         Ok(best)
     }
 
-    fn sum(&self, items: Vec<Val<'a>>, start: Val<'a>) -> Fallible<Val<'a>> {
+    fn sum(&self, items: &[Val<'a>], start: Val<'a>) -> Fallible<Val<'a>> {
         if let Val::Text(_) = start {
             return Err("`sum` can't add str".to_owned());
         }
-        items.into_iter().try_fold(start, |total, item| self.add(total, item))
+        items.iter().try_fold(start, |total, item| self.add(&total, item))
     }
 
-    fn add(&self, left: Val<'a>, right: Val<'a>) -> Fallible<Val<'a>> {
+    fn add(&self, left: &Val<'a>, right: &Val<'a>) -> Fallible<Val<'a>> {
         match (left.number(), right.number()) {
             (Some(Number::Int(a)), Some(Number::Int(b))) => {
                 return Ok(Val::Int(a.checked_add(b).ok_or(OVERFLOW)?));
@@ -195,7 +195,7 @@ impl<'a> Evaluation<'_, 'a> {
             (Some(a), Some(b)) => return Ok(Val::Float(convert::as_float(a) + convert::as_float(b))),
             _ => {}
         }
-        match (&left, &right) {
+        match (left, right) {
             (Val::List(_), Val::List(_)) | (Val::Tuple(_), Val::Tuple(_)) => {
                 let mut items = left.sequence().unwrap_or_default();
                 items.extend(right.sequence().unwrap_or_default());

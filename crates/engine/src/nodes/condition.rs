@@ -21,7 +21,8 @@ use crate::{
     schedule::Exit,
 };
 
-/// The parsed expressions of a run: a condition in a loop is parsed once.
+/// The parsed expressions of a run, kept from a condition's second run on: most run once, and a long diagram would keep
+/// thousands for nothing.
 #[derive(Debug, Default)]
 pub(crate) struct Conditions {
     parsed: HashMap<NodeIndex, Result<Expression, ExpressionError>>,
@@ -34,7 +35,13 @@ pub(super) fn decide(condition: &ConditionNode, execution: Execution<'_>) -> Out
     }
     let decision = match &condition.kind {
         ConditionKind::Custom { expression, .. } => {
-            let parsed = conditions.parsed.entry(index).or_insert_with(|| Expression::parse(expression));
+            let fresh;
+            let parsed = if iteration == 1 {
+                fresh = Expression::parse(expression);
+                &fresh
+            } else {
+                conditions.parsed.entry(index).or_insert_with(|| Expression::parse(expression))
+            };
             let lookup = |name: &str| variables.get(name).or_else(|| inputs.get(name).map(|value| &**value));
             parsed.as_ref().map_err(ExpressionError::clone).and_then(|parsed| parsed.evaluate(&lookup))
         }

@@ -12,8 +12,10 @@ pub(super) struct Component(usize);
 #[derive(Debug)]
 pub(super) struct Components {
     of: Table<NodeIndex, Component>,
-    members: Table<Component, Vec<NodeIndex>>,
-    count: usize,
+    /// The members of the first component, those of the second, …
+    members: Vec<NodeIndex>,
+    /// Where in `members` each component ends.
+    ends: Vec<usize>,
 }
 
 /// What Tarjan's algorithm knows of a node.
@@ -34,7 +36,8 @@ impl Components {
         let count = diagram.nodes().len();
         let mut marks: Table<NodeIndex, Mark> = Table::filled(count);
         let mut of: Table<NodeIndex, Component> = Table::filled(count);
-        let mut members: Vec<Vec<NodeIndex>> = Vec::new();
+        let mut members = Vec::with_capacity(count);
+        let mut ends = Vec::with_capacity(count);
         let mut stack = Vec::new();
         // Each node on the path, and how many of its edges were followed.
         let mut path: Vec<(NodeIndex, usize)> = Vec::new();
@@ -65,29 +68,28 @@ impl Components {
                     marks[parent].low = marks[parent].low.min(marks[node].low);
                 }
                 if marks[node].low == marks[node].found {
-                    let component = Component(members.len());
-                    let mut nodes = Vec::new();
+                    let component = Component(ends.len());
                     while let Some(member) = stack.pop() {
                         marks[member].on_stack = false;
                         of[member] = component;
-                        nodes.push(member);
+                        members.push(member);
                         if member == node {
                             break;
                         }
                     }
-                    members.push(nodes);
+                    ends.push(members.len());
                 }
             }
         }
-        Self { of, count: members.len(), members: members.into() }
+        Self { of, members, ends }
     }
 
     pub(super) const fn len(&self) -> usize {
-        self.count
+        self.ends.len()
     }
 
     pub(super) fn all(&self) -> impl Iterator<Item = Component> + use<> {
-        (0..self.count).map(Component)
+        (0..self.ends.len()).map(Component)
     }
 
     pub(super) fn of_node(&self, node: NodeIndex) -> Component {
@@ -100,7 +102,9 @@ impl Components {
     }
 
     pub(super) fn members(&self, component: Component) -> &[NodeIndex] {
-        &self.members[component]
+        let start = component.0.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
+        let end = self.ends.get(component.0).copied().unwrap_or(start);
+        self.members.get(start..end).unwrap_or_default()
     }
 }
 

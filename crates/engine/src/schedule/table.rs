@@ -26,12 +26,6 @@ impl<K: Key, T: Default> Table<K, T> {
     }
 }
 
-impl<K, T> From<Vec<T>> for Table<K, T> {
-    fn from(items: Vec<T>) -> Self {
-        Self { items, key: PhantomData }
-    }
-}
-
 impl<K: Key, T> Index<K> for Table<K, T> {
     type Output = T;
 

@@ -296,3 +296,15 @@ async fn a_log_that_is_too_long_is_cut_once_and_the_program_goes_on() {
         .collect();
     assert_eq!(cut, [("WARNING", "the log passed its limit of 10000 bytes; the rest of it is not recorded")]);
 }
+
+#[tokio::test]
+async fn a_program_that_floods_its_log_is_read_to_its_end() {
+    let mut graph = Graph::new();
+    let code = "import sys\nline = 'x' * 999 + '\\n'\nfor _ in range(100_000): sys.stdout.write(line)\nresult = 'done'";
+    graph.python("Code", code);
+    let ran = run(graph).await;
+    assert_eq!(ran.output("Code"), json!("done"));
+    let lines = ran.recorder.logs("node_0", "stdout");
+    assert_eq!(lines.len(), 10 * 1024 * 1024 / 1000);
+    assert!(ran.seen.iter().any(|seen| matches!(seen, Seen::Log { truncated: true, .. })));
+}

@@ -150,12 +150,12 @@ fn values() -> impl Strategy<Value = Value> {
     })
 }
 
-/// 20,000 random expressions over random inputs: the same truth, and an error where Python has one.
+/// 6,000 random expressions over random inputs: the same truth, and an error where Python has one.
 #[test]
 fn agrees_with_python() {
     let mut oracle = Oracle::start();
     let context = || (values(), values(), values(), values());
-    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(20_000) };
+    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(6_000) };
     let mut runner = proptest::test_runner::TestRunner::new(config);
     let oracle = std::cell::RefCell::new(&mut oracle);
     runner

@@ -160,7 +160,9 @@ def _drive():
 
     filename = job["path"] or "<{}>".format(job["label"])
     sys.argv = [filename]
-    sys.path[0] = job["base_dir"]
+    if sys.path[:1] == [""]:  # absent in Python's safe-path mode
+        del sys.path[0]
+    sys.path.insert(0, job["base_dir"])
     try:
         result = inline(job["code"]) if job["path"] is None else from_file(job["path"])
     except BaseException as error:
