@@ -76,6 +76,7 @@ fn request(diagram: &Arc<ExecutableDiagram>) -> RunRequest {
     }
 }
 
+#[expect(clippy::expect_used, reason = "a bench that can't be set up has nothing to measure")]
 fn engine_chain(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let engine = Engine::new(EngineOptions::default());
