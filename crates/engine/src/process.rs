@@ -151,7 +151,7 @@ pub(crate) async fn run(
         collect(answers, has_ended, to_socket),
     );
     group.gone().await;
-    let end = if too_long_now(&answer) { End::TooLong } else { end? };
+    let end = if answer.overflowed { End::TooLong } else { end? };
     Ok(Finished { end, answer: answer.bytes, stderr: tail.text() })
 }
 
@@ -170,10 +170,6 @@ pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
 pub(crate) fn signal_name(number: i32) -> String {
     Signal::try_from(number)
         .map_or_else(|_| format!("signal {number}"), |signal| format!("{signal} ({number})"))
-}
-
-fn too_long_now(answer: &Collected<'_>) -> bool {
-    answer.overflowed
 }
 
 /// Opens the gate, asks the question, and says that it is complete.
