@@ -3,13 +3,22 @@
 //!
 //! The model is the list of all records that the log ever took. `DIPEO_LONG=1` tries many more plans.
 
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a broken expectation is a failed test"
+)]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     task::{Context, Poll, Wake, Waker},
+    time::Duration,
 };
 
 use bytes::BytesMut;
@@ -52,6 +61,11 @@ enum Op {
         lines: usize,
     },
     Subscribe(Ask),
+    /// Asks for what another reader has, so that they share a view.
+    Join {
+        reader: usize,
+        from: From,
+    },
     /// Polls a reader if it was woken, at most so often.
     Poll {
         reader: usize,
@@ -129,6 +143,7 @@ fn ops() -> impl Strategy<Value = Op> {
         12 => (0..RUNS, facts).prop_map(|(run, facts)| Op::Publish { run, facts }),
         1 => (0..RUNS, 1_usize..130).prop_map(|(run, lines)| Op::Burst { run, lines }),
         6 => asks().prop_map(Op::Subscribe),
+        4 => (any::<usize>(), starts()).prop_map(|(reader, from)| Op::Join { reader, from }),
         16 => (any::<usize>(), budget, 1_usize..8)
             .prop_map(|(reader, budget, times)| Op::Poll { reader, budget, times }),
         1 => any::<usize>().prop_map(|reader| Op::Drop { reader }),
@@ -142,14 +157,17 @@ fn asks() -> impl Strategy<Value = Ask> {
         3 => (0..RUNS).prop_map(Target::Run),
         2 => (0..RUNS, 0..SUBS).prop_map(|(run, sub)| Target::Sub(run, sub)),
     ];
-    let from = prop_oneof![
+    (target, starts(), 0..FILTERS).prop_map(|(target, from, filter)| Ask { target, from, filter })
+}
+
+fn starts() -> impl Strategy<Value = From> {
+    prop_oneof![
         4 => Just(From::Beginning),
         2 => Just(From::Now),
         4 => any::<usize>().prop_map(From::Handed),
         1 => Just(From::Foreign),
         1 => Just(From::Future),
-    ];
-    (target, from, 0..FILTERS).prop_map(|(target, from, filter)| Ask { target, from, filter })
+    ]
 }
 
 const FILTERS: usize = 6;
@@ -479,7 +497,11 @@ impl World {
             Target::Run(run) => (Some(run_id(run)), Some(run_id(run))),
             Target::Sub(run, sub) => (Some(sub_id(run, sub)), Some(run_id(run))),
         };
-        let start = match ask.from {
+        self.open(target, root, filter(ask.filter), self.start(ask.from));
+    }
+
+    fn start(&self, from: From) -> Start {
+        match from {
             From::Beginning => Start::Beginning,
             From::Now => Start::Now,
             From::Foreign => Start::After(Epoch::parse("foreign").unwrap().at(1)),
@@ -488,9 +510,7 @@ impl World {
                 Some((cursor, _)) => Start::After(cursor.clone()),
                 None => Start::Beginning,
             },
-        };
-        let filter = filter(ask.filter);
-        self.open(target, root, filter, start);
+        }
     }
 
     fn open(&mut self, target: Option<ExecutionId>, root: Option<ExecutionId>, filter: Filter, start: Start) {
@@ -592,7 +612,12 @@ impl World {
                 let watcher = self.readers.swap_remove(reader);
                 check_prefix(&watcher.stream, &self.model);
             }
-            Op::Poll { .. } | Op::Drop { .. } => {}
+            Op::Join { reader, from } if !self.readers.is_empty() => {
+                let Stream { target, root, filter, .. } =
+                    self.readers[reader % self.readers.len()].stream.again();
+                self.open(target, root, filter, self.start(*from));
+            }
+            Op::Poll { .. } | Op::Drop { .. } | Op::Join { .. } => {}
             Op::Close => {
                 self.router.close(EndReason::Shutdown);
                 self.closed = self.closed.or(Some(self.model.head()));
@@ -653,7 +678,7 @@ async fn follow(router: Arc<Router>, mut stream: Stream, seed: usize) -> Vec<Str
     let mut state = seed;
     let mut chance = move |one_in: usize| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 33) % one_in == 0
+        (state >> 33).is_multiple_of(one_in)
     };
     loop {
         let request = SubscribeRequest {
@@ -782,4 +807,39 @@ async fn threads_change_nothing() {
             _ => race(round, small(20), RouterOptions::default()).await,
         }
     }
+}
+
+/// A publish that meets a reader on its way to sleep wakes it.
+#[tokio::test]
+async fn no_wake_up_is_lost() {
+    const ROUNDS: usize = 20_000;
+    let router = Arc::new(Router::new(Arc::new(MemoryLog::default()), RouterOptions::default()));
+    let filter = Filter::default();
+    let request = SubscribeRequest { execution: None, start: Start::Now, filter, encoder: Arc::new(Lines) };
+    let Ok(Subscribed::Open(mut subscription)) = router.subscribe(request).await else { panic!("it opens") };
+    let got = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&got);
+    let publisher = tokio::task::spawn_blocking(move || {
+        for round in 0..ROUNDS {
+            router.publish(vec![fact(0, None, Kind::Log)]).now_or_never().unwrap().unwrap();
+            // The next event is to come right when the reader has this one and finds nothing more.
+            while seen.load(Ordering::Acquire) <= round {
+                std::hint::spin_loop();
+            }
+        }
+    });
+    let reader = async {
+        for round in 0..ROUNDS {
+            let budget = Budget { events: 1, bytes: usize::MAX };
+            let delivery = std::future::poll_fn(|cx| subscription.poll_next(cx, budget)).await;
+            assert!(matches!(delivery, Delivery::Block(_)));
+            got.store(round + 1, Ordering::Release);
+            // Meets the publisher at another point each time.
+            (0..round % 512).for_each(|_| std::hint::spin_loop());
+        }
+    };
+    let awake = tokio::time::timeout(Duration::from_secs(60), reader).await;
+    got.store(usize::MAX, Ordering::Release);
+    publisher.await.unwrap();
+    assert!(awake.is_ok(), "the reader sleeps beside an event");
 }

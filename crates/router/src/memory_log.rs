@@ -158,7 +158,7 @@ impl EventLog for MemoryLog {
             && let Some((first, last)) = data.runs.removed_range(root)
         {
             let (first, last) = (first.max(after.saturating_add(1)), last.min(up_to));
-            found.pruned = (first <= last).then(|| first..=last);
+            found.pruned = (first <= last).then_some(first..=last);
         }
         Ok(ReadBatch {
             pruned: found.pruned.map(|offsets| Pruned { offsets }),
@@ -217,3 +217,6 @@ fn inline_output(json: &Bytes) -> Option<Bytes> {
     let event: Event<'_> = serde_json::from_slice(json).ok()?;
     Some(json.slice_ref(event.data.output?.get().as_bytes()))
 }
+
+#[cfg(test)]
+mod tests;

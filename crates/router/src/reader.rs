@@ -23,6 +23,8 @@ use crate::{
 const READ_RECORDS: usize = 512;
 const READ_BYTES: usize = 256 * 1024;
 
+type Reading = Pin<Box<dyn Future<Output = Result<ReadBatch, ReadError>> + Send>>;
+
 /// A position in the log, and what is needed to go on from it.
 pub(crate) struct Reader {
     log: Arc<dyn EventLog>,
@@ -35,7 +37,7 @@ pub(crate) struct Reader {
     /// To be told first.
     reset: Option<Gap>,
     /// Only while the tail does not hold what comes next.
-    read: Option<Pin<Box<dyn Future<Output = Result<ReadBatch, ReadError>> + Send>>>,
+    read: Option<Reading>,
     seen: Seen,
     /// How this stream goes on once it can't.
     fate: Fate,
