@@ -13,7 +13,7 @@ use core_events::{
     CallbackContext, EndReason, Epoch, ExecutionId, Offset, Progress, Record,
     ports::{CommitListener, Encoder, RouterStats, SubscribeError},
 };
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 
 use crate::{
     progress::Texts,
@@ -24,7 +24,8 @@ use crate::{
 
 /// Is told by the log what was committed, and wakes the readers.
 ///
-/// Locks are taken in the order tail, index, wakers of a view, and never held while somebody is woken.
+/// A publish takes the texts, then the tail, then the index and in it the wakers of a view; a reader takes its view's cache
+/// and in it the tail. Nobody is woken, and no waker dropped, under any of them.
 #[derive(Debug)]
 pub(crate) struct Live {
     pub(crate) epoch: Epoch,
@@ -33,7 +34,9 @@ pub(crate) struct Live {
     /// The tail's head, for a look without a lock.
     pub(crate) head: AtomicU64,
     index: Mutex<Index>,
-    pub(crate) texts: Mutex<Texts>,
+    texts: Mutex<Texts>,
+    /// How many texts there are, for a look without a lock.
+    texts_held: AtomicUsize,
     /// Why, and what is still delivered.
     closed: OnceLock<(EndReason, Offset)>,
     /// Kept from one waking to the next.
@@ -98,6 +101,7 @@ impl Live {
             head: AtomicU64::new(0),
             index: Mutex::default(),
             texts: Mutex::new(Texts::new(options.progress_nodes)),
+            texts_held: AtomicUsize::new(0),
             closed: OnceLock::new(),
             spare: Mutex::default(),
             subscriptions: AtomicUsize::new(0),
@@ -194,7 +198,11 @@ impl Live {
         if progress.text.is_empty() {
             return;
         }
-        self.texts.lock().push(cx, progress, self.head());
+        {
+            let mut texts = self.texts.lock();
+            texts.push(cx, progress, self.head());
+            self.texts_held.store(texts.len(), Ordering::Release);
+        }
         let mut wakers = self.spare();
         let index = self.index.lock();
         let views = index.by_root.get(&cx.root).into_iter().flat_map(BTreeMap::values);
@@ -205,6 +213,11 @@ impl Live {
         }
         drop(index);
         self.wake(wakers);
+    }
+
+    /// The texts, if there are any.
+    pub(crate) fn texts(&self) -> Option<MutexGuard<'_, Texts>> {
+        (self.texts_held.load(Ordering::Acquire) > 0).then(|| self.texts.lock())
     }
 
     fn spare(&self) -> Vec<Waker> {
@@ -250,6 +263,7 @@ impl CommitListener for Live {
             // Before the readers can see the end of a node: no text of it may come after that.
             let mut texts = self.texts.lock();
             records.iter().for_each(|record| texts.committed(record));
+            self.texts_held.store(texts.len(), Ordering::Release);
         }
         self.tail.write().extend(records);
         self.head.store(last.offset, Ordering::Release);

@@ -57,6 +57,10 @@ impl Texts {
         Self { max_nodes, texts: BTreeMap::new(), by_node: HashMap::new(), by_root: HashMap::new(), next: 0 }
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.texts.len()
+    }
+
     /// Adds to a node's text; `head` is the log's head.
     pub(crate) fn push(&mut self, cx: &CallbackContext, progress: &Progress, head: Offset) {
         let key = (cx.execution.clone(), progress.node.clone());

@@ -169,7 +169,7 @@ impl Reader {
 
     fn progress(&mut self) -> Option<Delivery> {
         let view = &self.member.view;
-        let texts = self.member.live.texts.lock();
+        let texts = self.member.live.texts()?;
         let (part, json) = texts.next((&view.scope, &view.key.filter, self.position), &mut self.seen)?;
         drop(texts);
         Some(Delivery::Ephemeral(view.progress(part, json)))

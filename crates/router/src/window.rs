@@ -219,6 +219,9 @@ impl Window {
     }
 
     /// Reads oldest first into `records`, which must be empty. They end before the next range that is gone.
+    ///
+    /// Such a range ends at the last record that is gone. Which others of a run are gone is not kept: where the caller's bounds
+    /// cut the range, what is left of it may hold none.
     pub(crate) fn read(&self, scope: &Scope, span: Span, records: &mut Vec<Arc<Record>>) -> Found {
         match scope {
             Scope::All => {
