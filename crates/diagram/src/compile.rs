@@ -25,7 +25,8 @@ pub fn compile(diagram: &Diagram) -> Result<ExecutableDiagram, Diagnostics> {
 pub(crate) fn compile_with(diagram: &Diagram, report: Report) -> Result<ExecutableDiagram, Diagnostics> {
     let partial = report.has_errors();
     let mut builder = GraphBuilder::with_report(report, partial);
-    builder.identify(diagram.id.clone(), diagram.name.clone());
+    let name = diagram.name.clone().or_else(|| name_of_file(diagram.file()));
+    builder.identify(diagram.id.clone(), name);
     let names = Names::new(&diagram.nodes);
     for declaration in &diagram.nodes {
         let label = &declaration.label;
@@ -63,6 +64,14 @@ pub(crate) fn compile_with(diagram: &Diagram, report: Report) -> Result<Executab
         });
     }
     builder.build()
+}
+
+/// `reports/weekly.light.yaml` is called `weekly`; a text that came from no file (`<stdin>`) gives no name.
+fn name_of_file(file: &str) -> Option<String> {
+    let name = file.rsplit(['/', '\\']).next().unwrap_or(file);
+    let endings = [".light.yaml", ".light.yml", ".yaml", ".yml"];
+    let stem = endings.iter().find_map(|ending| name.strip_suffix(ending))?;
+    (!stem.is_empty()).then(|| stem.to_owned())
 }
 
 fn refuse_type(type_name: &TypeName, report: &mut Report) {

@@ -102,7 +102,7 @@ impl ExecutableDiagram {
         self.id.as_deref()
     }
 
-    /// The name from the file's metadata.
+    /// The name from the file's metadata, else that of the file.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()

@@ -282,7 +282,7 @@ fn a_file_may_say_who_it_is() {
     let named = load(&format!("{nodes}\nname: outer\nmetadata: {{id: abc, name: inner}}"));
     assert_eq!((named.id(), named.name()), (Some("abc"), Some("inner")));
     assert_eq!(load(&format!("{nodes}\nname: outer")).name(), Some("outer"));
-    assert_eq!(load(nodes).name(), None);
+    assert_eq!(load(nodes).name(), Some("test"), "else it is called like its file");
 }
 
 #[test]
