@@ -282,7 +282,6 @@ fn a_file_may_say_who_it_is() {
     let named = load(&format!("{nodes}\nname: outer\nmetadata: {{id: abc, name: inner}}"));
     assert_eq!((named.id(), named.name()), (Some("abc"), Some("inner")));
     assert_eq!(load(&format!("{nodes}\nname: outer")).name(), Some("outer"));
-    assert_eq!(load(nodes).name(), Some("test"), "else it is called like its file");
 }
 
 #[test]
@@ -304,4 +303,13 @@ fn sizes_are_bounded() {
     let diagnostics = refused(&many);
     assert_eq!((diagnostics.iter().count(), diagnostics.dropped()), (100, 4_900));
     assert!(diagnostics.to_string().ends_with("\nand 4900 more"));
+}
+fn a_diagram_without_a_name_is_called_like_its_file() {
+    let named = |text: &str, file: &str| load_light(text, file).unwrap().name().map(str::to_owned);
+    let text = "nodes: [{label: A, type: start}]";
+    assert_eq!(named(text, "reports/weekly.light.yaml").as_deref(), Some("weekly"));
+    assert_eq!(named(text, "a.b.yml").as_deref(), Some("a.b"));
+    assert_eq!(named(text, "<stdin>"), None);
+    let text = "metadata: {name: Own}\nnodes: [{label: A, type: start}]";
+    assert_eq!(named(text, "weekly.light.yaml").as_deref(), Some("Own"));
 }
