@@ -54,8 +54,8 @@ impl Script {
 
 impl Drop for Script {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.child.kill().ok();
+        self.child.wait().ok();
     }
 }
 

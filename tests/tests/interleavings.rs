@@ -121,6 +121,7 @@ fn plans() -> impl Strategy<Value = Plan> {
             bytes,
             records_per_run,
             finished_runs,
+            ..MemoryLogOptions::default()
         });
     let log = prop_oneof![1 => Just(MemoryLogOptions::default()), 3 => log];
     let router = (0_usize..40, prop_oneof![Just(1_usize), 500..4_000_usize, Just(1 << 20)]).prop_map(

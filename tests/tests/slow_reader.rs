@@ -141,6 +141,7 @@ async fn round(env: &[(&str, &str)], line: usize, with_slow: bool) -> Round {
     Round { followers: followers.into_iter().map(|(frames, _)| frames).collect(), p99, slow, growth }
 }
 
+#[allow(clippy::print_stdout, reason = "figures to read, with --nocapture; speed is not asserted here")]
 fn report(name: &str, without: &Round, with: &Round) {
     println!(
         "{name}: p99 of {FOLLOWERS} followers without a stalled client {:.2?}, with one {:.2?} (ratio {:.2}); memory grew by {:.1} MiB",

@@ -29,6 +29,8 @@ pub struct MemoryLogOptions {
     pub records_per_run: Option<usize>,
     /// Finished runs. One that is beyond it is removed, its state and its last records with it.
     pub finished_runs: usize,
+    /// Bytes of the states of finished runs, about; beyond it, runs are removed as beyond `finished_runs`.
+    pub state_bytes: usize,
 }
 
 /// An [`EventLog`] that lives and dies with the process.
@@ -39,10 +41,10 @@ pub struct MemoryLogOptions {
 ///
 /// # Lagging
 ///
-/// It is bounded by [`MemoryLogOptions`]. Finished runs go first, the one that finished first ahead of the others, as a
-/// whole; then the oldest records of all. A terminal event stays as long as its run's state (I4), beside the bounds on
-/// records; the state stays until the run has finished and `finished_runs` others finished after it. Then the run is
-/// [`LookupError::Deleted`]; of runs that were removed only so many are remembered, older ones are unknown.
+/// It is bounded by [`MemoryLogOptions`]. Finished runs go first, the one that finished first ahead of the others, oldest
+/// records first; then the oldest records of all. A terminal event stays as long as its run's state (I4), beside the bounds on
+/// records; the state stays until the run has finished and `finished_runs` others, or others with states of `state_bytes`,
+/// finished after it. Then the run is [`LookupError::Deleted`]; of runs that were removed only so many are remembered, older ones are unknown.
 ///
 /// # Closing
 ///
@@ -68,7 +70,13 @@ struct Data {
 
 impl Default for MemoryLogOptions {
     fn default() -> Self {
-        Self { records: 100_000, bytes: 64 * 1024 * 1024, records_per_run: None, finished_runs: 1_000 }
+        Self {
+            records: 100_000,
+            bytes: 64 * 1024 * 1024,
+            records_per_run: None,
+            finished_runs: 1_000,
+            state_bytes: 64 * 1024 * 1024,
+        }
     }
 }
 
@@ -111,7 +119,7 @@ impl MemoryLog {
                 runs.apply(envelope, record);
             }
             window.extend(&records);
-            for removed in runs.retire(self.options.finished_runs) {
+            for removed in runs.retire(self.options.finished_runs, self.options.state_bytes) {
                 window.remove(&removed);
             }
         }

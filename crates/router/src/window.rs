@@ -27,8 +27,9 @@ pub(crate) enum Keep {
 
 /// The newest records of a log, and of every run those that are not evicted.
 ///
-/// Finished runs go first, the one that finished first ahead of the others, each as a whole; then the oldest records
-/// of all. Within a run records go oldest first, so that what is left of it is its end, but for terminal events.
+/// Finished runs go first, the one that finished first ahead of the others; then the oldest records of all. No more goes
+/// than must: a run that is larger than the bounds loses its beginning, not its end, when it finishes. Within a run records
+/// go oldest first, but for terminal events.
 #[derive(Debug)]
 pub(crate) struct Window {
     bounds: Bounds,
@@ -133,8 +134,11 @@ impl Window {
             self.push(Arc::clone(record));
         }
         while self.all.len() > self.bounds.records || self.bytes > self.bounds.bytes {
-            if let Some(root) = self.finished.pop_front() {
-                self.evict_run(&root);
+            if let Some(root) = self.finished.front().cloned() {
+                self.evict_oldest(&root);
+                if self.runs.get(&root).is_none_or(|run| run.records.is_empty()) {
+                    self.finished.pop_front();
+                }
             } else if let Some(oldest) = self.all.first_entry() {
                 let root = oldest.get().root.clone();
                 self.evict_oldest(&root);

@@ -72,6 +72,8 @@ pub struct LogConfig {
     pub max_events_per_run: Option<usize>,
     /// Finished runs.
     pub max_finished_runs: usize,
+    /// Bytes of the states of finished runs, about.
+    pub max_state_bytes: usize,
 }
 
 // === impl Config ===
@@ -103,13 +105,14 @@ impl Default for Config {
 
 impl Default for LogConfig {
     fn default() -> Self {
-        let router::MemoryLogOptions { records, bytes, records_per_run, finished_runs } =
+        let router::MemoryLogOptions { records, bytes, records_per_run, finished_runs, state_bytes } =
             router::MemoryLogOptions::default();
         Self {
             max_events: records,
             max_bytes: bytes,
             max_events_per_run: records_per_run,
             max_finished_runs: finished_runs,
+            max_state_bytes: state_bytes,
         }
     }
 }

@@ -105,6 +105,7 @@ impl Server {
             bytes: config.log.max_bytes,
             records_per_run: config.log.max_events_per_run,
             finished_runs: config.log.max_finished_runs,
+            state_bytes: config.log.max_state_bytes,
         }));
         let options = RouterOptions {
             subscriptions: config.max_streams,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use core_events::{
-    Envelope, ExecutionId, ExecutionState, Fact, Offset, Record, Seq,
+    Envelope, EventType, ExecutionId, ExecutionState, Fact, NodeId, Offset, Record, Seq,
     ports::{AppendError, ExecutionInfo, ListQuery, LookupError, RunSummary},
 };
 use indexmap::IndexMap;
@@ -21,6 +21,8 @@ pub(super) struct Runs {
     begun: BTreeMap<Offset, ExecutionId>,
     /// In the order in which they finished.
     finished: VecDeque<ExecutionId>,
+    /// Bytes of the states of all of these.
+    finished_bytes: usize,
     removed: HashMap<ExecutionId, Removed>,
     /// In the order in which they were removed.
     removed_order: VecDeque<ExecutionId>,
@@ -32,6 +34,8 @@ struct Run {
     last: Offset,
     seq: Seq,
     ended: Option<Offset>,
+    /// About what the states keep in memory: the events that made the nodes what they are.
+    bytes: usize,
     /// The root and its sub-runs.
     executions: IndexMap<ExecutionId, Execution>,
 }
@@ -40,6 +44,8 @@ struct Run {
 struct Execution {
     state: ExecutionState,
     ended: Option<Offset>,
+    /// The size of the last event of each node: what its state is made of.
+    sizes: HashMap<NodeId, usize>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -87,28 +93,43 @@ impl Runs {
         let root = &record.root;
         let run = self.runs.entry(root.clone()).or_insert_with(|| {
             self.begun.insert(record.offset, root.clone());
-            Run { first: record.offset, last: 0, seq: 0, ended: None, executions: IndexMap::new() }
+            Run { first: record.offset, last: 0, seq: 0, ended: None, bytes: 0, executions: IndexMap::new() }
         });
         run.last = record.offset;
         run.seq = record.seq;
         let execution = run.executions.entry(record.execution.clone()).or_insert_with(|| {
             self.roots.insert(record.execution.clone(), root.clone());
-            Execution { state: ExecutionState::new(record.execution.clone()), ended: None }
+            Execution {
+                state: ExecutionState::new(record.execution.clone()),
+                ended: None,
+                sizes: HashMap::new(),
+            }
         });
         execution.state.apply(envelope);
+        if let (EventType::NodeStatusChanged, Some(node)) = (&record.event_type, &record.node) {
+            let before = execution.sizes.insert(node.clone(), record.json.len()).unwrap_or(0);
+            run.bytes = (run.bytes + record.json.len()).saturating_sub(before);
+        }
         if record.terminal.is_some() {
             execution.ended = Some(record.offset);
             if &record.execution == root {
                 run.ended = Some(record.offset);
                 self.finished.push_back(root.clone());
+                self.finished_bytes += run.bytes;
             }
         }
     }
 
-    /// Removes the runs that finished first, until only `keep` finished ones are left. Returns their ids.
-    pub(super) fn retire(&mut self, keep: usize) -> Vec<ExecutionId> {
-        let surplus = self.finished.len().saturating_sub(keep);
-        let retired: Vec<_> = self.finished.drain(..surplus).collect();
+    /// Removes the runs that finished first, until only `keep` finished ones are left and their states have no more than
+    /// `bytes`; the one that finished last stays in any case. Returns their ids.
+    pub(super) fn retire(&mut self, keep: usize, bytes: usize) -> Vec<ExecutionId> {
+        let mut retired = Vec::new();
+        while self.finished.len() > keep || (self.finished.len() > 1 && self.finished_bytes > bytes) {
+            let Some(root) = self.finished.pop_front() else { break };
+            let of_run = self.runs.get(&root).map_or(0, |run| run.bytes);
+            self.finished_bytes = self.finished_bytes.saturating_sub(of_run);
+            retired.push(root);
+        }
         for root in &retired {
             let Some(run) = self.runs.remove(root) else { continue };
             self.begun.remove(&run.first);

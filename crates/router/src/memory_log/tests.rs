@@ -79,11 +79,12 @@ async fn finished_runs_go_first_and_leave_their_ends() {
     let log_ = small(6, 10);
     append(&log_, vec![begin("a")]).await; // 1
     append(&log_, vec![begin("b"), begin("b.x"), end("b.x"), end("b")]).await; // 2..=5
-    append(&log_, vec![begin("c"), end("c")]).await; // 6, 7: one too many, b goes
+    append(&log_, vec![begin("c"), end("c")]).await; // 6, 7: one too many, b's first goes
     assert_eq!(read(&log_, run("a"), 0, 99).await, (None, vec![1]));
-    assert_eq!(read(&log_, run("b"), 0, 99).await, (Some((2, 3)), vec![4, 5]));
+    assert_eq!(read(&log_, run("b"), 0, 99).await, (Some((2, 2)), vec![3, 4, 5]));
     assert_eq!(read(&log_, run("c"), 0, 99).await, (None, vec![6, 7]));
-    append(&log_, (0..5).map(|_| log("a", "")).collect()).await; // 8..=12: c goes, then a's first would be next
+    append(&log_, (0..5).map(|_| log("a", "")).collect()).await; // 8..=12: b and c go, then a's first would be next
+    assert_eq!(read(&log_, run("b"), 0, 99).await, (Some((2, 3)), vec![4, 5]));
     assert_eq!(read(&log_, run("c"), 0, 99).await, (Some((6, 6)), vec![7]));
     assert_eq!(read(&log_, run("a"), 0, 99).await, (None, vec![1, 8, 9, 10, 11, 12]));
     append(&log_, vec![log("a", "")]).await; // 13
@@ -95,6 +96,17 @@ async fn finished_runs_go_first_and_leave_their_ends() {
     let stats = log_.stats();
     assert_eq!((stats.runs, stats.records, stats.appended, stats.pruned), (3, 9, 13, 4));
     assert_eq!(log_.state(&id("b")).await.unwrap().0.last_seq, Some(4), "I2: the fold outlives the events");
+}
+
+/// A reader that is only a little behind must not lose a long run at the moment of its end.
+#[tokio::test]
+async fn a_run_that_is_larger_than_the_log_keeps_its_newest_records_when_it_ends() {
+    let log_ = small(6, 10);
+    for _ in 0..9 {
+        append(&log_, vec![log("a", "")]).await;
+    }
+    append(&log_, vec![end("a")]).await;
+    assert_eq!(read(&log_, run("a"), 0, 99).await, (Some((1, 4)), vec![5, 6, 7, 8, 9, 10]));
 }
 
 #[tokio::test]
@@ -117,6 +129,24 @@ async fn bytes_are_bounded() {
         append(&log_, vec![log("a", &"x".repeat(3_000))]).await;
     }
     assert!((15_000..=20_000).contains(&log_.stats().bytes), "{:?}", log_.stats());
+}
+
+#[tokio::test]
+async fn states_are_bounded_by_their_bytes() {
+    let log_ = MemoryLog::new(MemoryLogOptions { state_bytes: 20_000, ..MemoryLogOptions::default() });
+    let large = |run: &str| {
+        let mut fact = node(run, "n", NodeStatus::Completed);
+        if let Event::NodeStatusChanged(event) = &mut fact.event {
+            event.output = Some("x".repeat(9_000).into());
+        }
+        fact
+    };
+    for run in ["a", "b", "c"] {
+        // A node in a loop counts once.
+        append(&log_, vec![begin(run), large(run), large(run), end(run)]).await;
+    }
+    assert_eq!(log_.find(&id("a")).await, Err(LookupError::Deleted(id("a"))));
+    assert!(log_.find(&id("b")).await.is_ok() && log_.find(&id("c")).await.is_ok());
 }
 
 #[tokio::test]

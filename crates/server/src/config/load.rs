@@ -63,6 +63,7 @@ const SETTINGS: &[Setting] = settings! {
     log.max_bytes = |value| value.whole(1, MANY);
     log.max_events_per_run = |value| value.whole(1, MANY).map(Some);
     log.max_finished_runs = |value| value.whole(1, MANY);
+    log.max_state_bytes = |value| value.whole(1, MANY);
 };
 
 /// All that is wrong with a configuration, a line each.
