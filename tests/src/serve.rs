@@ -3,7 +3,7 @@
 use std::{
     io::{BufRead, BufReader},
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Child, Stdio},
 };
 
 use serde_json::{Value, json};
@@ -34,12 +34,11 @@ impl Serve {
     /// When it does not say where it listens.
     pub fn with(env: &[(&str, &str)]) -> Self {
         let dir = TempDir::new().unwrap();
-        let mut child = Command::new(dipeo::bin())
+        let mut child = dipeo::command()
             .args(["serve", "--port", "0"])
             .current_dir(dir.path())
             .env("DIPEO_DATA_DIR", dir.path().join("data"))
             .envs(env.iter().copied())
-            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
