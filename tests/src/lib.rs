@@ -8,6 +8,7 @@
     reason = "a helper that fails is a test that fails"
 )]
 
+pub mod browser;
 pub mod diagrams;
 pub mod dipeo;
 pub mod serve;

@@ -25,7 +25,7 @@ use nix::{
 };
 use parking_lot::Mutex;
 use tempfile::TempDir;
-use tests::{diagrams, dipeo, wait};
+use tests::{browser::Script, diagrams, dipeo, wait};
 
 const COLUMNS: u16 = 80;
 
@@ -128,10 +128,30 @@ async fn a_node_is_seen_at_work_before_it_is_done() {
     let work = state.nodes.values().find(|node| node.label.as_deref() == Some("Work")).unwrap();
     assert_eq!(work.status, NodeStatus::Running);
     assert!(!seen.contains("COMPLETED Work"), "{seen}");
+    // So does the page.
+    let (server, execution) = (server.to_owned(), id.to_owned());
+    let (mut page, badge) = tokio::task::spawn_blocking(move || {
+        let mut page = Script::start("badge.mjs", &[&server, &execution, "node_1"]);
+        let badge = page.observe();
+        (page, badge)
+    })
+    .await
+    .unwrap();
+    assert_eq!(badge["status"], "RUNNING");
     assert!(!dir.path().join("go").exists());
 
     std::fs::write(dir.path().join("go"), "").unwrap();
+    let observed = tokio::task::spawn_blocking(move || {
+        page.go_on();
+        [page.observe(), page.observe()]
+    });
     assert_eq!(terminal.end().await, 0);
+    let [badge, end] = observed.await.unwrap();
+    assert_eq!(
+        (&badge["status"], &end["stream"]),
+        (&"COMPLETED".into(), &"ended".into()),
+        "the page got the end"
+    );
     terminal.shows(&format!("COMPLETED {id} in ")).await;
     let seen = terminal.seen();
     assert!(seen.contains("LOG       Work | found"), "{seen}");

@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 use tests::serve::Serve;
 
-const PROBES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/probes");
+const PROBES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/diagram/tests/probe");
 
 async fn run(serve: &Serve, diagram: &str) -> Value {
     let id = serve.run(diagram).await;
@@ -92,9 +92,36 @@ async fn the_probe_diagrams_do_what_their_authors_meant() {
     let state = probe(&serve, "g09_sub_child").await;
     assert_eq!(output(&state, "endpoint"), "child saw {'default': {}}");
 
-    serve.put("files/results/g19_fn.py", &std::fs::read_to_string(format!("{PROBES}/g19_fn.py")).unwrap());
+    serve.put(
+        "files/results/g19_fn.py",
+        "def double(inputs):\n    return {'n2': 2 * inputs['default']['n']}\n",
+    );
     let state = probe(&serve, "g19_function_file").await;
     assert_eq!(output(&state, "End"), &json!({"n2": 8}));
+}
+
+#[test]
+fn the_probe_diagrams_that_need_more_are_refused_with_the_type_and_its_place() {
+    for (name, kind, line) in [
+        ("g05_db_write_read", "db", 5),
+        ("g06_template", "template_job", 12),
+        ("g09_sub_parent", "sub_diagram", 5),
+        ("g11_schema_bad", "json_schema_validator", 12),
+        ("g11_schema_ok", "json_schema_validator", 12),
+        ("g13_user_response", "user_response", 4),
+        ("g15_variables", "db", 5),
+        ("g20_person_single", "person_job", 5),
+        ("g21_person_loop", "person_job", 4),
+        ("g31_fail_parallel", "hook", 5),
+    ] {
+        let file = format!("{PROBES}/{name}.light.yaml");
+        let output = tests::dipeo::command().args(["validate", &file]).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{name}");
+        let told = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
+        let place = format!("{name}.light.yaml:{line}:");
+        assert!(told.contains(&place), "{place} is not in\n{told}");
+        assert!(told.contains(&format!("`{kind}` is not supported yet")), "{told}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
