@@ -304,6 +304,7 @@ fn sizes_are_bounded() {
     assert_eq!((diagnostics.iter().count(), diagnostics.dropped()), (100, 4_900));
     assert!(diagnostics.to_string().ends_with("\nand 4900 more"));
 }
+#[test]
 fn a_diagram_without_a_name_is_called_like_its_file() {
     let named = |text: &str, file: &str| load_light(text, file).unwrap().name().map(str::to_owned);
     let text = "nodes: [{label: A, type: start}]";
