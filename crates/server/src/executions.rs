@@ -14,8 +14,8 @@ use core_events::{
     ExecutionId, Seq,
     ports::{
         Clock, Control, ControlError, DiagramSource, EventLog, ExecutionSnapshot, Executions, ListQuery,
-        LookupError, MessageRouter, OutputError, ReadError, RunSummary, StartError, StartExecution,
-        StartedExecution,
+        LookupError, MessageRouter, MonitoringPath, OutputError, ReadError, RunSummary, StartError,
+        StartExecution, StartedExecution,
     },
 };
 use diagram::ExecutableDiagram;
@@ -120,7 +120,11 @@ impl Runs {
 #[async_trait]
 impl Executions for Runs {
     async fn start(&self, request: StartExecution) -> Result<StartedExecution, StartError> {
-        let StartExecution { diagram: source, inputs, timeout } = request;
+        let StartExecution { diagram: source, inputs, timeout, path } = request;
+        let path = path.unwrap_or(MonitoringPath::Unified);
+        if path == MonitoringPath::Legacy {
+            return Err(StartError::NoPath(path));
+        }
         let base_dir = self.base_dir(source.base_dir.as_deref()).await?;
         let diagram = compile(source).await?;
         let warnings = diagram.warnings().iter().map(ToString::to_string).collect();
@@ -152,7 +156,7 @@ impl Executions for Runs {
             return Err(StartError::Log("its first event was refused; the server's log says why".to_owned()));
         }
         tracing::info!(%execution, "a run began");
-        Ok(StartedExecution { execution, warnings })
+        Ok(StartedExecution { execution, warnings, path })
     }
 
     async fn control(&self, execution: &ExecutionId, control: Control) -> Result<(), ControlError> {

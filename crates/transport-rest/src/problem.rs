@@ -97,6 +97,7 @@ impl From<StartError> for Problem {
         let (status, name) = match &error {
             StartError::Diagram(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid-diagram"),
             StartError::BaseDir(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid-base-dir"),
+            StartError::NoPath(_) => (StatusCode::UNPROCESSABLE_ENTITY, "no-such-path"),
             StartError::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
             StartError::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, "too-many-executions"),
             StartError::Log(_) => (StatusCode::SERVICE_UNAVAILABLE, "log-unavailable"),

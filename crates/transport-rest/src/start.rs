@@ -39,7 +39,7 @@ pub(crate) fn read(body: Option<Value>, local: bool) -> Result<StartExecution, P
     }
     let name = name.unwrap_or_else(|| "diagram".to_owned());
     let diagram = DiagramSource { text, name, base_dir };
-    Ok(StartExecution { diagram, inputs: inputs.unwrap_or_default(), timeout })
+    Ok(StartExecution { diagram, inputs: inputs.unwrap_or_default(), timeout, path: None })
 }
 
 /// Whether the client is on this machine. One that came through a proxy is not, even where the proxy is; neither is one of

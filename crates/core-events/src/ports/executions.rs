@@ -57,6 +57,34 @@ pub struct StartExecution {
     pub inputs: Map<String, Value>,
     /// Stops the run after this time.
     pub timeout: Option<Duration>,
+    /// The path that serves it; the default if it is not given. The guide's `use_unified_monitoring`.
+    pub path: Option<MonitoringPath>,
+}
+
+/// Which of the two monitoring paths serves a run. Its facts are in the log on either (I1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum MonitoringPath {
+    /// `UnifiedEventObserver` and the `MessageRouter` of the log.
+    Unified,
+    /// `MonitoringStreamObserver` for SSE and `EventPublishingObserver` for GraphQL.
+    Legacy,
+}
+
+impl MonitoringPath {
+    /// The cargo feature that compiles it in.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unified => "unified",
+            Self::Legacy => "legacy",
+        }
+    }
+}
+
+impl std::fmt::Display for MonitoringPath {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 /// A diagram, as text.
@@ -77,6 +105,8 @@ pub struct StartedExecution {
     pub execution: ExecutionId,
     /// What the compiler had to say of the diagram, a line each.
     pub warnings: Vec<String>,
+    /// The path that serves it.
+    pub path: MonitoringPath,
 }
 
 /// A wish for a run.
@@ -107,6 +137,11 @@ pub enum StartError {
     /// The base directory is none.
     #[error("{0}")]
     BaseDir(String),
+    /// The path asked for is not compiled in.
+    #[error(
+        "the {0} monitoring path is not compiled in; build with the cargo feature `{0}`, or ask for the other one"
+    )]
+    NoPath(MonitoringPath),
     /// No runs are started any more.
     #[error("the server is stopping")]
     Stopping,

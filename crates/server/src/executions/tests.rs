@@ -47,7 +47,7 @@ fn runs(clock: Arc<dyn Clock>) -> Runs {
 
 fn request(timeout: Option<Duration>) -> StartExecution {
     let diagram = DiagramSource { text: DIAGRAM.to_owned(), name: "a.light.yaml".to_owned(), base_dir: None };
-    StartExecution { diagram, inputs: serde_json::Map::new(), timeout }
+    StartExecution { diagram, inputs: serde_json::Map::new(), timeout, path: None }
 }
 
 async fn events(runs: &Runs, execution: &ExecutionId) -> Vec<Envelope> {

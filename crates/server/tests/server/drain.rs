@@ -83,8 +83,12 @@ async fn while_it_stops_it_says_so() {
             name: "x".to_owned(),
             base_dir: None,
         };
-        let request =
-            core_events::ports::StartExecution { diagram: source, inputs: Default::default(), timeout: None };
+        let request = core_events::ports::StartExecution {
+            diagram: source,
+            inputs: Default::default(),
+            timeout: None,
+            path: None,
+        };
         matches!(executions.start(request).await, Err(core_events::ports::StartError::Stopping))
     })
     .await;

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use core_events::{
     Epoch, ExecutionId, ExecutionState, Seq,
     ports::{
-        Control, ControlError, ExecutionSnapshot, Executions, ListQuery, LookupError, OutputError, ReadError,
-        RunSummary, StartError, StartExecution, StartedExecution,
+        Control, ControlError, ExecutionSnapshot, Executions, ListQuery, LookupError, MonitoringPath,
+        OutputError, ReadError, RunSummary, StartError, StartExecution, StartedExecution,
     },
 };
 use http::{Method, Request, StatusCode, header};
@@ -61,7 +61,11 @@ impl Executions for Fake {
         self.started.lock().push(request);
         match &*self.start_error.lock() {
             Some(error) => Err(error.clone()),
-            None => Ok(StartedExecution { execution: id("exec_1"), warnings: vec!["a warning".into()] }),
+            None => Ok(StartedExecution {
+                execution: id("exec_1"),
+                warnings: vec!["a warning".into()],
+                path: MonitoringPath::Unified,
+            }),
         }
     }
 
