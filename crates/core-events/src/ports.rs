@@ -2,6 +2,7 @@
 
 mod cli_sessions;
 mod clock;
+mod composite_observer;
 mod diagrams;
 mod encoder;
 mod event_log;
@@ -14,6 +15,7 @@ mod system;
 pub use self::{
     cli_sessions::{CliSession, CliSessions, NewCliSession},
     clock::{Clock, SystemClock},
+    composite_observer::CompositeObserver,
     diagrams::{DiagramEntry, DiagramError, DiagramFile, DiagramReport, Diagrams},
     encoder::Encoder,
     event_log::{
