@@ -41,7 +41,11 @@ pub(crate) fn run(long: bool) -> Result<(), String> {
     if long {
         tests.env("DIPEO_LONG", "1");
     }
-    step("test", &mut tests)
+    step("test", &mut tests)?;
+    step(
+        "example",
+        cargo(&root).args(["run", "--quiet", "--package", "tests", "--example", "webhook_adapter"]),
+    )
 }
 
 fn cargo(root: &Path) -> Command {
