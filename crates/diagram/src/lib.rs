@@ -27,10 +27,10 @@ pub use graph::{
     ContentType, Edge, EdgeDraft, EdgeIndex, ExecutableDiagram, GraphBuilder, Handle, Node, NodeDraft,
     NodeIndex, OnError,
 };
-pub use light::{load_light, parse_light};
+pub use light::{light_to_json, load_light, parse_light};
 pub use model::Diagram;
 pub use nodes::{
     CodeJobNode, CodeSource, ConditionKind, ConditionNode, DEFAULT_TIMEOUT, EndpointNode, Language, NodeKind,
-    StartNode, TriggerMode,
+    SUPPORTED_TYPES, StartNode, TriggerMode,
 };
 pub use yaml::{MAX_DEPTH, MAX_TEXT_BYTES};

@@ -57,6 +57,21 @@ pub fn load_light(text: &str, file: &str) -> Result<ExecutableDiagram, Diagnosti
     compile_with(&diagram, report)
 }
 
+/// The text of a file in the light format as JSON: the same model, whether or not it can run.
+///
+/// # Errors
+///
+/// What makes it no YAML, and an empty text.
+pub fn light_to_json(text: &str, file: &str) -> Result<serde_json::Value, Diagnostics> {
+    let mut report = Report::new(file);
+    let root = yaml::load(text, &mut report);
+    if root.is_none() && !report.has_errors() {
+        report.push(Diagnostic::error(Location::START, "the file is empty"));
+    }
+    report.finish()?;
+    Ok(root.map_or(serde_json::Value::Null, |root| root.to_json()))
+}
+
 /// As much of the diagram as can be read; none when that is nothing. Whatever is left out was reported as an error.
 fn read(text: &str, report: &mut Report) -> Option<Diagram> {
     let Some(root) = yaml::load(text, report) else {

@@ -51,8 +51,8 @@ pub(crate) const KNOWN_TYPES: [&str; 18] = [
     "person_batch_job",
 ];
 
-/// The types that [`read`] reads.
-pub(crate) const SUPPORTED_TYPES: [&str; 4] = ["start", "endpoint", "code_job", "condition"];
+/// The types of nodes that can run, as files name them.
+pub const SUPPORTED_TYPES: [&str; 4] = ["start", "endpoint", "code_job", "condition"];
 
 impl NodeKind {
     /// The type as files and events name it.

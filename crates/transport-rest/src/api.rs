@@ -87,6 +87,7 @@ async fn start_execution(State(api): State<RestApi>, request: Request<Body>) -> 
     let body = json!({
         "execution_id": id,
         "warnings": started.warnings,
+        "path": started.path.name(),
         "links": Links::of(id),
     });
     Ok((StatusCode::CREATED, [location], [NO_STORE], Json(body)).into_response())
@@ -104,7 +105,8 @@ async fn get_execution(State(api): State<RestApi>, id: RawPath<String>) -> Resul
     let id = path::id(id)?;
     let snapshot = api.executions.get(&id).await?;
     let mut links = Links::of(&id);
-    links.resume = Some(format!("{}?from={}", links.stream, snapshot.cursor));
+    // A cursor is a place in the log, and the log's stream takes it whatever path serves the run.
+    links.resume = Some(format!("/sse/unified/executions/{id}?from={}", snapshot.cursor));
     let mut body = serde_json::to_value(&snapshot.state).unwrap_or_default();
     if let Value::Object(body) = &mut body {
         body.insert("cursor".to_owned(), json!(snapshot.cursor));

@@ -38,6 +38,10 @@ impl Fields {
         })
     }
 
+    pub(crate) fn truth(&mut self, name: &'static str) -> Option<bool> {
+        self.take(name, "true or false", |value| value.as_bool().ok_or(value))
+    }
+
     pub(crate) fn object(&mut self, name: &'static str) -> Option<Map<String, Value>> {
         self.take(name, "an object", |value| match value {
             Value::Object(map) => Ok(map),

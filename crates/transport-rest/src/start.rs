@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use axum::extract::ConnectInfo;
-use core_events::ports::{DiagramSource, StartExecution};
+use core_events::ports::{DiagramSource, MonitoringPath, StartExecution};
 use http::{HeaderMap, StatusCode, request::Parts};
 use serde_json::Value;
 
@@ -20,6 +20,8 @@ pub(crate) fn read(body: Option<Value>, local: bool) -> Result<StartExecution, P
     let inputs = fields.object("inputs");
     let timeout = fields.seconds("timeout");
     let base_dir = fields.text("base_dir").map(PathBuf::from);
+    let unified = fields.truth("use_unified_monitoring");
+    let path = unified.map(|yes| if yes { MonitoringPath::Unified } else { MonitoringPath::Legacy });
     if let Some(name) = &name
         && (name.is_empty() || name.len() > MAX_NAME_BYTES || name.contains(char::is_control))
     {
@@ -39,7 +41,7 @@ pub(crate) fn read(body: Option<Value>, local: bool) -> Result<StartExecution, P
     }
     let name = name.unwrap_or_else(|| "diagram".to_owned());
     let diagram = DiagramSource { text, name, base_dir };
-    Ok(StartExecution { diagram, inputs: inputs.unwrap_or_default(), timeout, path: None })
+    Ok(StartExecution { diagram, inputs: inputs.unwrap_or_default(), timeout, path })
 }
 
 /// Whether the client is on this machine. One that came through a proxy is not, even where the proxy is; neither is one of

@@ -1,7 +1,7 @@
 use std::{path::Path, time::Duration};
 
 use axum::body::Body;
-use core_events::ports::StartError;
+use core_events::ports::{MonitoringPath, StartError};
 use http::{Request, header};
 use serde_json::json;
 
@@ -36,6 +36,31 @@ async fn only_the_diagram_is_needed() {
     let request = app.executions.started.lock().pop().unwrap();
     assert_eq!(request.diagram.name, "diagram");
     assert_eq!((request.timeout, request.diagram.base_dir, request.inputs.len()), (None, None, 0));
+}
+
+#[tokio::test]
+async fn the_monitoring_path_is_asked_for_by_the_name_of_the_guide() {
+    let app = App::new();
+    for (unified, path) in [
+        (json!(true), Some(MonitoringPath::Unified)),
+        (json!(false), Some(MonitoringPath::Legacy)),
+        (json!(null), None),
+    ] {
+        let body = json!({"diagram": "x", "use_unified_monitoring": unified});
+        assert_eq!(app.post(EXECUTIONS, body.to_string()).await.status, 201);
+        assert_eq!(app.executions.started.lock().pop().unwrap().path, path);
+    }
+    let body = json!({"diagram": "x", "use_unified_monitoring": "yes"});
+    let answer = app.post(EXECUTIONS, body.to_string()).await;
+    assert_eq!(answer.status, 422);
+    let error = "use_unified_monitoring: true or false is expected, this is a text";
+    assert_eq!(answer.body["errors"], json!([error]));
+    *app.executions.start_error.lock() = Some(StartError::NoPath(MonitoringPath::Legacy));
+    let answer = app.post(EXECUTIONS, json!({"diagram": "x"}).to_string()).await;
+    assert_eq!(
+        (answer.status.as_u16(), &answer.body["type"]),
+        (422, &json!("urn:dipeo:problem:no-such-path"))
+    );
 }
 
 #[tokio::test]
