@@ -12,11 +12,15 @@ mod adapter;
 mod body;
 mod encoder;
 pub mod frames;
+#[cfg(feature = "legacy")]
+mod legacy;
 mod problem;
 mod request;
 mod window;
 mod write_deadline;
 
+#[cfg(feature = "legacy")]
+pub use self::legacy::with_legacy;
 pub use self::{
     adapter::SseMessageRouterAdapter,
     body::{HEARTBEAT_AFTER, MAX_POLL_BYTES, SseBody},

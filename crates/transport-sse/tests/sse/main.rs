@@ -10,4 +10,6 @@
 mod body;
 mod connection;
 mod fake;
+#[cfg(feature = "legacy")]
+mod legacy;
 mod routes;
