@@ -3,6 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
+use core_events::ports::MonitoringPath;
 
 const ABOUT: &str = "Runs DiPeO diagrams and lets anyone watch them live";
 
@@ -111,6 +112,14 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "URL", conflicts_with_all = ["port", "config"])]
     pub(crate) server: Option<String>,
 
+    /// Have the legacy monitoring path serve the run
+    #[arg(long, conflicts_with = "unified")]
+    pub(crate) legacy: bool,
+
+    /// Have the unified monitoring path serve the run, which is the default where the configuration does not say otherwise
+    #[arg(long)]
+    pub(crate) unified: bool,
+
     /// The port of the monitor; a free one if not given
     #[arg(long, value_name = "PORT")]
     pub(crate) port: Option<u16>,
@@ -156,6 +165,19 @@ pub(crate) struct ValidateArgs {
     /// Write one JSON object per file to standard output, and nothing else
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+// === impl RunArgs ===
+
+impl RunArgs {
+    /// The monitoring path that was asked for.
+    pub(crate) fn path(&self) -> Option<MonitoringPath> {
+        match (self.legacy, self.unified) {
+            (true, _) => Some(MonitoringPath::Legacy),
+            (false, true) => Some(MonitoringPath::Unified),
+            (false, false) => None,
+        }
+    }
 }
 
 /// Seconds, or numbers with units: `90`, `1.5`, `90s`, `1m30s`, `2h`, `500ms`.

@@ -6,7 +6,7 @@ mod watch;
 
 use std::time::Duration;
 
-use core_events::ExecutionId;
+use core_events::{ExecutionId, ports::MonitoringPath};
 use serde_json::{Map, Value};
 use tokio::task::JoinHandle;
 
@@ -28,6 +28,7 @@ struct Job {
     diagram: input::DiagramText,
     inputs: Map<String, Value>,
     timeout: Option<Duration>,
+    path: Option<MonitoringPath>,
     style: Style,
     debug: bool,
     browser: bool,
@@ -43,8 +44,8 @@ pub(crate) async fn run(args: RunArgs, screen: Screen) -> Result<Exit, CliError>
     };
     let inputs = input::inputs(args.inputs.as_deref(), args.input_data.as_deref())?;
     let diagram = input::diagram(&args.diagram)?;
-    let (timeout, debug, browser) = (args.timeout, args.debug, args.browser);
-    let job = Job { screen, signals, diagram, inputs, timeout, style, debug, browser };
+    let (timeout, path, debug, browser) = (args.timeout, args.path(), args.debug, args.browser);
+    let job = Job { screen, signals, diagram, inputs, timeout, path, style, debug, browser };
     match &args.server {
         Some(address) => Box::pin(remote::run(job, address, args.base_dir.as_deref())).await,
         None => Box::pin(local::run(job, &args)).await,

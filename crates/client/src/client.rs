@@ -3,7 +3,10 @@
 use std::{error::Error as _, net::IpAddr, path::PathBuf, time::Duration};
 
 use bytes::Bytes;
-use core_events::{Cursor, ExecutionId, ExecutionState, Seq, ports::RunSummary};
+use core_events::{
+    Cursor, ExecutionId, ExecutionState, Seq,
+    ports::{MonitoringPath, RunSummary},
+};
 use reqwest::{Method, Response, Url, redirect};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
@@ -39,6 +42,8 @@ pub struct StartRequest {
     pub inputs: Map<String, Value>,
     /// Stops the run after this time.
     pub timeout: Option<Duration>,
+    /// The monitoring path that serves it; the server chooses if it is not given.
+    pub path: Option<MonitoringPath>,
 }
 
 /// A run that was started.
@@ -141,6 +146,9 @@ impl Client {
             if let Some(timeout) = request.timeout {
                 body.insert("timeout".to_owned(), json!(timeout.as_secs_f64()));
             }
+            if let Some(path) = request.path {
+                body.insert("use_unified_monitoring".to_owned(), json!(path == MonitoringPath::Unified));
+            }
         }
         self.request(Method::POST, self.url(&["api", "v1", "executions"]), Some(&body)).await
     }
@@ -186,11 +194,12 @@ impl Client {
         response.bytes().await.map_err(|error| self.transport(&error))
     }
 
-    /// Follows one execution, or all with `None`. Connects when it is first polled.
+    /// Follows one execution, or all with `None`. Connects when it is first polled. What comes is the log's, whatever path
+    /// serves the execution.
     #[must_use]
     pub fn follow(&self, execution: Option<&ExecutionId>, options: FollowOptions) -> FollowStream {
         let mut url = match execution {
-            Some(id) => self.url(&["sse", "executions", id.as_str()]),
+            Some(id) => self.url(&["sse", "unified", "executions", id.as_str()]),
             None => self.url(&["sse", "executions"]),
         };
         options.add_filters(&mut url);

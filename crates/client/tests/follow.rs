@@ -142,7 +142,7 @@ async fn resumes_with_the_last_id_and_keeps_it_when_cut_before_a_new_one() {
     let mut ids = Vec::new();
     for _ in 0..5 {
         let head = heads.recv().await.unwrap();
-        assert!(head.starts_with("GET /sse/executions/exec_1 HTTP/1.1\r\n"), "{head}");
+        assert!(head.starts_with("GET /sse/unified/executions/exec_1 HTTP/1.1\r\n"), "{head}");
         ids.push(last_event_id(&head).map(str::to_owned));
     }
     let ids: Vec<Option<&str>> = ids.iter().map(Option::as_deref).collect();

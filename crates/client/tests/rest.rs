@@ -23,7 +23,14 @@ fn request(code: &str) -> StartRequest {
          connections:\n- {{from: Start, to: Work}}\n"
     );
     let Value::Object(inputs) = json!({"n": 3}) else { panic!("no object") };
-    StartRequest { diagram, name: Some("w.yaml".to_owned()), base_dir: None, inputs, timeout: None }
+    StartRequest {
+        diagram,
+        name: Some("w.yaml".to_owned()),
+        base_dir: None,
+        inputs,
+        timeout: None,
+        path: None,
+    }
 }
 
 async fn to_the_end(client: &Client, execution: &ExecutionId) {

@@ -1,6 +1,6 @@
 //! What is logged in the span of a node becomes a line of that node, and of no other.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a helper that fails is a test that fails")]
+#![expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 
 use std::sync::{Arc, Once};
 

@@ -22,19 +22,23 @@ use crate::{
 pub(crate) struct Parts {
     pub(crate) executions: Arc<dyn Executions>,
     pub(crate) streams: Arc<dyn StreamSource>,
+    #[cfg(feature = "legacy")]
+    pub(crate) legacy: Arc<crate::legacy::Legacy>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) stopping: Stopping,
 }
 
 /// The guards run from the last layer to the first.
 pub(crate) fn app(config: &Config, parts: Parts) -> Router {
-    let Parts { executions, streams, clock, stopping } = parts;
-    let sse = SseMessageRouterAdapter::new(Arc::clone(&streams), streams, clock);
+    let Parts { executions, streams, clock, stopping, .. } = parts;
+    let sse = SseMessageRouterAdapter::new(Arc::clone(&streams), streams, Arc::clone(&clock)).into_router();
+    #[cfg(feature = "legacy")]
+    let sse = parts.legacy.mount(sse, &clock);
     let rest = RestApi::new(executions, RestOptions { max_body_bytes: config.max_body_bytes });
     Router::new()
         .merge(page::routes())
         .merge(health::routes(stopping))
-        .merge(sse.into_router())
+        .merge(sse)
         .merge(rest.into_router())
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)

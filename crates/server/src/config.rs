@@ -29,6 +29,9 @@ pub struct Config {
     /// Where relative paths in diagrams start, unless a client on this machine says otherwise; the current directory if it is
     /// not given.
     pub base_dir: Option<PathBuf>,
+    /// Whether the unified monitoring path serves the runs that ask for neither; otherwise the legacy one does. The default is
+    /// yes where that path is compiled in.
+    pub use_unified_monitoring: bool,
     /// Where the server keeps what must outlive it. Made, for its owner only, when the server starts; without it the server
     /// keeps nothing.
     pub data_dir: Option<PathBuf>,
@@ -84,6 +87,7 @@ impl Default for Config {
             host: IpAddr::V4(Ipv4Addr::LOCALHOST),
             port: 8000,
             base_dir: None,
+            use_unified_monitoring: cfg!(feature = "unified"),
             data_dir: None,
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),

@@ -14,19 +14,17 @@ use core_events::{
     ExecutionId, Seq,
     ports::{
         Clock, Control, ControlError, DiagramSource, EventLog, ExecutionSnapshot, Executions, ListQuery,
-        LookupError, MessageRouter, MonitoringPath, OutputError, ReadError, RunSummary, StartError,
-        StartExecution, StartedExecution,
+        LookupError, OutputError, ReadError, RunSummary, StartError, StartExecution, StartedExecution,
     },
 };
 use diagram::ExecutableDiagram;
 use engine::{AbortHandle, Engine, RunRequest, abort_pair};
 use futures_util::FutureExt;
-use observer_unified::UnifiedEventObserver;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{health::Stopping, run_watch::RunWatch};
+use crate::{health::Stopping, paths::Paths, run_watch::RunWatch};
 
 /// Why runs end when the server does.
 const SHUTDOWN: &str = "server shutdown";
@@ -36,7 +34,7 @@ const SHUTDOWN: &str = "server shutdown";
 pub(crate) struct Parts {
     pub(crate) engine: Engine,
     pub(crate) log: Arc<dyn EventLog>,
-    pub(crate) router: Arc<dyn MessageRouter>,
+    pub(crate) paths: Paths,
     pub(crate) clock: Arc<dyn Clock>,
     /// Where relative paths start when a client does not say otherwise.
     pub(crate) base_dir: PathBuf,
@@ -121,10 +119,8 @@ impl Runs {
 impl Executions for Runs {
     async fn start(&self, request: StartExecution) -> Result<StartedExecution, StartError> {
         let StartExecution { diagram: source, inputs, timeout, path } = request;
-        let path = path.unwrap_or(MonitoringPath::Unified);
-        if path == MonitoringPath::Legacy {
-            return Err(StartError::NoPath(path));
-        }
+        let path = self.0.parts.paths.choose(path);
+        let observers = self.0.parts.paths.observe(path)?;
         let base_dir = self.base_dir(source.base_dir.as_deref()).await?;
         let diagram = compile(source).await?;
         let warnings = diagram.warnings().iter().map(ToString::to_string).collect();
@@ -134,8 +130,7 @@ impl Executions for Runs {
         let slot = Slot::take(&self.0, &execution, handle.clone())?;
         let parts = &self.0.parts;
         let (begun, has_begun) = oneshot::channel();
-        let observer = UnifiedEventObserver::new(Arc::clone(&parts.router));
-        let watch = Arc::new(RunWatch::new(Arc::new(observer), begun));
+        let watch = Arc::new(RunWatch::new(Arc::new(observers), begun));
         let request = RunRequest {
             execution: execution.clone(),
             parent: None,
@@ -155,7 +150,7 @@ impl Executions for Runs {
             handle.abort("the run could not be recorded");
             return Err(StartError::Log("its first event was refused; the server's log says why".to_owned()));
         }
-        tracing::info!(%execution, "a run began");
+        tracing::info!(%execution, %path, "a run began");
         Ok(StartedExecution { execution, warnings, path })
     }
 

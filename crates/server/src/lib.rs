@@ -15,7 +15,11 @@ mod config;
 mod executions;
 mod guards;
 mod health;
+#[cfg(feature = "legacy")]
+mod legacy;
+mod observers;
 mod page;
+mod paths;
 mod run_watch;
 mod server;
 

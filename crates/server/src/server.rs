@@ -11,7 +11,7 @@ use std::{
 
 use core_events::{
     EndReason,
-    ports::{Clock, EventLog, Executions, MessageRouter, StreamSource, SystemClock},
+    ports::{Clock, EventLog, Executions, MessageRouter, MonitoringPath, StreamSource, SystemClock},
 };
 use engine::{Engine, EngineOptions};
 use router::{MemoryLog, MemoryLogOptions, Router, RouterOptions};
@@ -23,6 +23,7 @@ use crate::{
     app::{self, app},
     executions::{self, Runs},
     health::Stopping,
+    paths::{self, Paths},
 };
 
 /// A server that accepts connections.
@@ -36,6 +37,8 @@ pub struct Server {
     acceptor: Acceptor,
     runs: Runs,
     router: Arc<dyn MessageRouter>,
+    #[cfg(feature = "legacy")]
+    legacy: Arc<crate::legacy::Legacy>,
     drain_timeout: Duration,
 }
 
@@ -55,6 +58,17 @@ pub enum StartupError {
         /// What the system said.
         source: io::Error,
     },
+    /// This build can't serve any run.
+    #[error(
+        "no monitoring path is compiled in; build with the cargo feature `unified`, `legacy`, or both (the default)"
+    )]
+    NoPaths,
+    /// The path that the configuration makes the default is not compiled in.
+    #[error(
+        "use_unified_monitoring asks for the {0} monitoring path, which is not compiled in; build with the cargo feature \
+         `{0}`, or change the setting"
+    )]
+    NoPath(MonitoringPath),
     /// The base directory is none.
     #[error("base directory {}: {problem}; `base_dir` names an existing directory", .path.display())]
     BaseDir {
@@ -82,6 +96,7 @@ impl Server {
     ///
     /// See [`StartupError`]; then nothing is left running.
     pub async fn start(config: Config) -> Result<Self, StartupError> {
+        let path = default_path(&config)?;
         let base_dir = base_dir(config.base_dir.as_deref())?;
         if let Some(path) = &config.data_dir {
             make_data_dir(path)?;
@@ -115,13 +130,21 @@ impl Server {
             ..RouterOptions::default()
         };
         let router = Arc::new(Router::new(Arc::clone(&log), options));
+        #[cfg(feature = "legacy")]
+        let legacy = Arc::new(crate::legacy::Legacy::new(&config, &log));
+        let paths = Paths::new(
+            Arc::clone(&router) as _,
+            #[cfg(feature = "legacy")]
+            Arc::clone(&legacy),
+            path,
+        );
         let stopping = Stopping::default();
         let options =
             EngineOptions { max_parallel_nodes: config.max_parallel_nodes, ..EngineOptions::default() };
         let runs = Runs::new(executions::Parts {
             engine: Engine::new(options),
             log,
-            router: Arc::clone(&router) as _,
+            paths,
             clock: Arc::clone(&clock),
             base_dir,
             max_runs: config.max_runs,
@@ -132,6 +155,8 @@ impl Server {
             app::Parts {
                 executions: Arc::new(runs.clone()),
                 streams: Arc::clone(&router) as Arc<dyn StreamSource>,
+                #[cfg(feature = "legacy")]
+                legacy: Arc::clone(&legacy),
                 clock,
                 stopping,
             },
@@ -139,7 +164,15 @@ impl Server {
         let acceptor = Acceptor::new(&config, app);
         acceptor.spawn(listener);
         tracing::info!(%address, "serving");
-        Ok(Self { address, acceptor, runs, router, drain_timeout: config.drain_timeout })
+        Ok(Self {
+            address,
+            acceptor,
+            runs,
+            router,
+            #[cfg(feature = "legacy")]
+            legacy,
+            drain_timeout: config.drain_timeout,
+        })
     }
 
     /// Where it listens.
@@ -170,6 +203,8 @@ impl Server {
         // At worst that takes it twice; the rest is for the streams.
         self.runs.stop(self.drain_timeout * 2 / 5).await;
         self.router.close(EndReason::Shutdown);
+        #[cfg(feature = "legacy")]
+        self.legacy.close();
         self.acceptor.stop();
         if tokio::time::timeout_at(deadline, self.acceptor.finished()).await.is_err() {
             tracing::warn!("connections did not end in time and are cut off");
@@ -184,6 +219,16 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.runs.cut_off();
         self.acceptor.kill();
+    }
+}
+
+/// The path of runs that ask for none.
+fn default_path(config: &Config) -> Result<MonitoringPath, StartupError> {
+    let path = if config.use_unified_monitoring { MonitoringPath::Unified } else { MonitoringPath::Legacy };
+    match paths::COMPILED {
+        [] => Err(StartupError::NoPaths),
+        compiled if compiled.contains(&path) => Ok(path),
+        _ => Err(StartupError::NoPath(path)),
     }
 }
 

@@ -39,7 +39,7 @@ async fn run_on(job: Job, server: &Server) -> Result<Exit, CliError> {
         },
         inputs: job.inputs.clone(),
         timeout: job.timeout,
-        path: None,
+        path: job.path,
     };
     let started = executions.start(request).await.map_err(|error| match error {
         StartError::Diagram(faults) => CliError::Diagram(faults),

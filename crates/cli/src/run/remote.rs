@@ -24,6 +24,7 @@ pub(super) async fn run(job: Job, address: &str, base_dir: Option<&Path>) -> Res
         base_dir,
         inputs: job.inputs.clone(),
         timeout: job.timeout,
+        path: job.path,
     };
     let started = client.start(&request).await.map_err(|error| match error {
         ClientError::Refused(problem) if !problem.errors.is_empty() => CliError::Diagram(problem.errors),

@@ -46,6 +46,7 @@ const SETTINGS: &[Setting] = settings! {
     host = |value| value.address();
     port = |value| value.whole(0, u16::MAX);
     base_dir = |value| value.path().map(Some);
+    use_unified_monitoring = |value| value.truth();
     data_dir = |value| value.path().map(Some);
     allowed_hosts = |value| value.hosts();
     allowed_origins = |value| value.origins();

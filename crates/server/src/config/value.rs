@@ -59,6 +59,19 @@ impl<'a> Value<'a> {
             .ok_or_else(|| self.expected("a number of seconds greater than 0"))
     }
 
+    pub(super) fn truth(self) -> Result<bool, String> {
+        let text = match self.raw {
+            Raw::Text(text) => text.trim(),
+            Raw::Toml(DeValue::Boolean(truth)) => return Ok(*truth),
+            Raw::Toml(_) => "",
+        };
+        match text {
+            "true" | "1" => Ok(true),
+            "false" | "0" => Ok(false),
+            _ => Err(self.expected("true or false")),
+        }
+    }
+
     pub(super) fn address(self) -> Result<IpAddr, String> {
         match self.text() {
             Some("localhost") => Ok(IpAddr::V4(Ipv4Addr::LOCALHOST)),

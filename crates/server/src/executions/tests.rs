@@ -8,6 +8,7 @@ use engine::EngineOptions;
 use router::{MemoryLog, Router, RouterOptions};
 
 use super::*;
+use crate::paths;
 
 const DIAGRAM: &str = r#"
 version: light
@@ -34,10 +35,16 @@ impl Clock for BrittleClock {
 fn runs(clock: Arc<dyn Clock>) -> Runs {
     let log: Arc<dyn EventLog> = Arc::new(MemoryLog::default());
     let router = Arc::new(Router::new(Arc::clone(&log), RouterOptions::default()));
+    let paths = Paths::new(
+        router,
+        #[cfg(feature = "legacy")]
+        Arc::new(crate::legacy::Legacy::new(&crate::Config::default(), &log)),
+        paths::COMPILED[0],
+    );
     Runs::new(Parts {
         engine: Engine::new(EngineOptions::default()),
         log,
-        router,
+        paths,
         clock,
         base_dir: ".".into(),
         max_runs: 3,

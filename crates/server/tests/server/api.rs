@@ -2,6 +2,7 @@ use serde_json::json;
 
 use crate::support::{ENDLESS, HELLO, Stream, config, get, post, run, send, start};
 
+#[cfg(feature = "unified")]
 #[tokio::test]
 async fn a_run_is_started_followed_and_looked_up() {
     let server = start(config()).await;
@@ -42,7 +43,7 @@ async fn an_abort_ends_a_run_with_its_reason() {
     let server = start(config()).await;
     let address = server.local_addr();
     let id = run(address, ENDLESS).await;
-    let mut stream = Stream::open(address, &format!("/sse/executions/{id}")).await;
+    let mut stream = Stream::open(address, &format!("/sse/unified/executions/{id}")).await;
     stream.until("begun").await;
     let path = format!("/api/v1/executions/{id}/abort");
     assert_eq!(post(address, &path, &json!({ "reason": "seen enough" })).await.status, 202);
@@ -76,7 +77,7 @@ async fn relative_paths_start_in_the_base_directory() {
     let body = json!({ "diagram": diagram, "base_dir": dir.path() });
     let id =
         post(address, "/api/v1/executions", &body).await.json()["execution_id"].as_str().unwrap().to_owned();
-    let mut stream = Stream::open(address, &format!("/sse/executions/{id}")).await;
+    let mut stream = Stream::open(address, &format!("/sse/unified/executions/{id}")).await;
     stream.until("STREAM_END").await;
     assert!(stream.text.contains(dir.path().canonicalize().unwrap().to_str().unwrap()), "{}", stream.text);
     for wrong in [dir.path().join("missing"), "/dev/null".into()] {

@@ -10,9 +10,11 @@ async fn head_and_http_1_0_behave() {
     let server = start(config()).await;
     let address = server.local_addr();
     let id = run(address, HELLO).await;
-    let mut stream = Stream::open(address, &format!("/sse/executions/{id}")).await;
+    let mut stream = Stream::open(address, &format!("/sse/unified/executions/{id}")).await;
     stream.until("STREAM_END").await;
-    for path in ["/", "/health/live", &format!("/sse/executions/{id}"), &format!("/api/v1/executions/{id}")] {
+    for path in
+        ["/", "/health/live", &format!("/sse/unified/executions/{id}"), &format!("/api/v1/executions/{id}")]
+    {
         let response = send(address, "HEAD", path, &[], "").await;
         assert_eq!((response.status, response.body.as_str()), (200, ""), "{path}");
         let old = format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n");
@@ -46,7 +48,7 @@ async fn i13_a_client_that_goes_away_is_forgotten() {
     let server = start(config()).await;
     let address = server.local_addr();
     let id = run(address, ENDLESS).await;
-    let mut stream = Stream::open(address, &format!("/sse/executions/{id}")).await;
+    let mut stream = Stream::open(address, &format!("/sse/unified/executions/{id}")).await;
     stream.until("begun").await;
     assert_eq!(server.router().stats().subscriptions, 1);
     drop(stream);
@@ -69,7 +71,7 @@ async fn i4_a_client_that_reads_nothing_holds_up_nobody_and_loses_its_connection
     let server = start(Config { write_timeout: Duration::from_millis(500), ..config() }).await;
     let address = server.local_addr();
     let id = run(address, FLOOD).await;
-    let path = format!("/sse/executions/{id}");
+    let path = format!("/sse/unified/executions/{id}");
     // A small window, so that little of the flood fits into the system's buffers.
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();

@@ -11,9 +11,9 @@ async fn a_stop_ends_runs_streams_and_connections() {
     let server = start(config()).await;
     let address = server.local_addr();
     let done = run(address, HELLO).await;
-    Stream::open(address, &format!("/sse/executions/{done}")).await.until("STREAM_END").await;
+    Stream::open(address, &format!("/sse/unified/executions/{done}")).await.until("STREAM_END").await;
     let id = run(address, ENDLESS).await;
-    let mut one = Stream::open(address, &format!("/sse/executions/{id}")).await;
+    let mut one = Stream::open(address, &format!("/sse/unified/executions/{id}")).await;
     one.until("begun").await;
     let mut all = Stream::open(address, "/sse/executions").await;
     all.until("CONNECTION_ESTABLISHED").await;
@@ -46,13 +46,15 @@ async fn a_stop_does_not_wait_for_who_reads_nothing() {
     let address = server.local_addr();
     let flood = HELLO.replace("echo hello", "for i in {1..4000}; do printf 'line %04000d\\\\n' $i; done");
     let id = run(address, &flood).await;
-    Stream::open(address, &format!("/sse/executions/{id}")).await.until("STREAM_END").await;
+    Stream::open(address, &format!("/sse/unified/executions/{id}")).await.until("STREAM_END").await;
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
     let mut slow: TcpStream = socket.connect(address).await.unwrap();
-    slow.write_all(format!("GET /sse/executions/{id} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes())
-        .await
-        .unwrap();
+    slow.write_all(
+        format!("GET /sse/unified/executions/{id} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes(),
+    )
+    .await
+    .unwrap();
     crate::support::eventually("the slow client is there", async || {
         server.router().stats().subscriptions == 1
     })
@@ -73,7 +75,7 @@ async fn while_it_stops_it_says_so() {
     let stubborn = ENDLESS
         .replace("echo begun; sleep 1000", "trap 'sleep 1; exit' TERM; echo begun; sleep 1000 & wait; wait");
     let id = run(address, &stubborn).await;
-    let mut stream = Stream::open(address, &format!("/sse/executions/{id}")).await;
+    let mut stream = Stream::open(address, &format!("/sse/unified/executions/{id}")).await;
     stream.until("begun").await;
     let executions = server.executions();
     let stopping = tokio::spawn(server.stop());

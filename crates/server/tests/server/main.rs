@@ -12,6 +12,8 @@ mod api;
 mod connections;
 mod drain;
 mod guards;
+#[cfg(feature = "legacy")]
+mod legacy;
 mod page;
 mod start;
 mod support;

@@ -38,3 +38,14 @@ async fn directories_are_checked_at_the_start() {
     let error = Server::start(Config { data_dir: Some(file), ..config() }).await.unwrap_err();
     assert!(matches!(error, StartupError::DataDir { .. }), "{error}");
 }
+
+#[cfg(not(feature = "unified"))]
+#[tokio::test]
+async fn a_default_path_that_is_not_compiled_in_is_refused() {
+    let error = Server::start(Config { use_unified_monitoring: true, ..config() }).await.unwrap_err();
+    assert!(matches!(error, StartupError::NoPaths | StartupError::NoPath(_)), "{error}");
+    assert!(
+        error.to_string().contains("not compiled in") || error.to_string().contains("no monitoring path"),
+        "{error}"
+    );
+}

@@ -23,7 +23,7 @@ fn without_anything_it_is_the_default() {
 #[test]
 fn each_layer_goes_before_the_one_below() {
     let (dir, mut sources) = sources(
-        "port = 1\nmax_runs = 1\nmax_streams = 1\nbase_dir = \"here\"\ndrain_timeout = 2.5\n\
+        "port = 1\nuse_unified_monitoring = false\nmax_runs = 1\nmax_streams = 1\nbase_dir = \"here\"\ndrain_timeout = 2.5\n\
          allowed_hosts = [\"A.example.org\", \"b:80\"]\n[log]\nmax_events = 10\nmax_events_per_run = 5\n",
     );
     sources.env = vec![env("DIPEO_PORT", "2"), env("DIPEO_MAX_RUNS", "2"), env("DIPEO_LOG_MAX_EVENTS", "20")];
@@ -33,6 +33,7 @@ fn each_layer_goes_before_the_one_below() {
     let config = Config::load(&sources).unwrap();
     assert_eq!((config.port, config.max_runs, config.max_streams), (3, 2, 1));
     assert_eq!((config.log.max_events, config.log.max_events_per_run), (20, Some(5)));
+    assert!(!config.use_unified_monitoring);
     assert_eq!(config.drain_timeout, Duration::from_millis(2500));
     assert_eq!(config.base_dir, Some(dir.path().join("here")));
     assert_eq!(config.allowed_hosts, ["a.example.org", "b:80"]);
@@ -56,6 +57,7 @@ fn every_fault_is_named_with_its_place() {
         .replace("[log]", "[log]\nmax_event = 1");
     std::fs::write(file, toml).unwrap();
     sources.env = vec![env("DIPEO_PROT", "1"), env("DIPEO_PORT", "65536"), env("DIPEO_BASE_DIR", "")];
+    sources.env.push(env("DIPEO_USE_UNIFIED_MONITORING", "perhaps"));
     let sources = sources.flag("max_runs", Some(0));
     insta::assert_snapshot!(Config::load(&sources).unwrap_err().to_string());
 }
