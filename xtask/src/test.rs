@@ -48,18 +48,18 @@ pub(crate) fn run(long: bool) -> Result<(), String> {
     )
 }
 
-fn cargo(root: &Path) -> Command {
+pub(crate) fn cargo(root: &Path) -> Command {
     let mut command = Command::new(env!("CARGO"));
     command.current_dir(root);
     command
 }
 
-fn root() -> Result<PathBuf, String> {
+pub(crate) fn root() -> Result<PathBuf, String> {
     let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
     xtask.parent().map(Path::to_owned).ok_or_else(|| "xtask has no parent folder".to_owned())
 }
 
-fn step(name: &str, command: &mut Command) -> Result<(), String> {
+pub(crate) fn step(name: &str, command: &mut Command) -> Result<(), String> {
     println!("xtask: {name}");
     match command.status() {
         Ok(status) if status.success() => Ok(()),
