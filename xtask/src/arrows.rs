@@ -1,8 +1,10 @@
 //! Which crate may know which: the table of `docs/architecture.md`, checked against `cargo metadata`.
 
-use std::{collections::BTreeMap, process::Command};
+use std::{collections::BTreeMap, path::Path, process::Command};
 
 use serde_json::Value;
+
+use crate::test;
 
 /// Crate -> the crates of ours that it may depend on (normal and build dependencies).
 const ARROWS: &[(&str, &[&str])] = &[
@@ -10,7 +12,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("diagram", &["core-events"]),
     ("router", &["core-events"]),
     ("engine", &["core-events", "diagram"]),
+    ("log-capture", &["core-events"]),
+    ("observer-legacy", &["core-events"]),
     ("observer-unified", &["core-events"]),
+    ("transport-graphql", &["core-events"]),
     ("transport-sse", &["core-events"]),
     ("transport-rest", &["core-events"]),
     ("client", &["core-events"]),
@@ -20,8 +25,11 @@ const ARROWS: &[(&str, &[&str])] = &[
             "core-events",
             "diagram",
             "engine",
+            "log-capture",
+            "observer-legacy",
             "observer-unified",
             "router",
+            "transport-graphql",
             "transport-rest",
             "transport-sse",
         ],
@@ -39,12 +47,39 @@ const CORE_IS_FREE_OF: &[&str] = &["axum", "http", "hyper", "reqwest", "tokio", 
 /// Prints what it checked, or fails with every arrow that is wrong.
 pub(crate) fn run() -> Result<(), String> {
     let metadata = metadata()?;
-    let problems = check(&metadata)?;
+    let mut problems = check(&metadata)?;
+    problems.extend(shared_mapping(&test::root()?)?);
     if problems.is_empty() {
         println!("arrows: {} crates depend on each other only as they may", ARROWS.len());
         return Ok(());
     }
     Err(format!("arrows that are not in the table:\n  {}", problems.join("\n  ")))
+}
+
+/// The observers of both paths that write what clients see must not share a mapping: a comparison of the paths would
+/// compare a thing with itself.
+fn shared_mapping(root: &Path) -> Result<Vec<String>, String> {
+    let mut problems = Vec::new();
+    let mut folders = vec![root.join("crates/observer-legacy/src")];
+    while let Some(folder) = folders.pop().filter(|folder| folder.exists()) {
+        let entries = std::fs::read_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        for path in entries.flatten().map(|entry| entry.path()) {
+            // It appends to the log, and is the one that has to use the log's mapping.
+            let is_store = path.file_name().is_some_and(|name| name == "state_store_observer.rs");
+            if path.is_dir() {
+                folders.push(path);
+            } else if !is_store {
+                let text =
+                    std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+                let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+                if code.into_iter().any(|line| line.contains("facts::") || line.contains("facts,")) {
+                    problems
+                        .push(format!("{} uses the mapping of the log (core_events::facts)", path.display()));
+                }
+            }
+        }
+    }
+    Ok(problems)
 }
 
 fn metadata() -> Result<Value, String> {
@@ -130,6 +165,19 @@ mod tests {
         }
         assert_eq!(check(&with_dependency("core-events", "tokio", &Value::Null)).unwrap().len(), 1);
         assert_eq!(check(&with_dependency("router", "engine", &"build".into())).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_shared_mapping_is_named() {
+        assert_eq!(shared_mapping(&test::root().unwrap()).unwrap(), Vec::<String>::new());
+        let root = std::env::temp_dir().join(format!("arrows-{}", std::process::id()));
+        let folder = root.join("crates/observer-legacy/src/deep");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("a.rs"), "use core_events::{facts, Fact};").unwrap();
+        std::fs::write(folder.join("state_store_observer.rs"), "facts::log()").unwrap();
+        let found = shared_mapping(&root).unwrap();
+        std::fs::remove_dir_all(&root).unwrap();
+        assert_eq!(found.len(), 1, "{found:?}");
     }
 
     #[test]
