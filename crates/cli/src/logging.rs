@@ -2,7 +2,15 @@
 
 use std::io;
 
-use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
+use server::CaptureLayer;
+use tracing::Level;
+use tracing_subscriber::{
+    EnvFilter, Layer,
+    filter::LevelFilter,
+    fmt::{self, MakeWriter},
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
 
 use crate::screen::Screen;
 
@@ -18,7 +26,10 @@ pub(crate) fn start(screen: Screen, debug: bool) {
         _ => EnvFilter::new(default),
     };
     let colours = anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never;
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(Writer(screen)).init();
+    let shown = fmt::layer().with_ansi(colours).with_writer(Writer(screen)).with_filter(filter);
+    // What is shown here and what belongs to a node's log are two questions.
+    let captured = CaptureLayer::new(Level::INFO).with_filter(LevelFilter::INFO);
+    tracing_subscriber::registry().with(shown).with(captured).init();
 }
 
 struct Writer(Screen);

@@ -22,6 +22,7 @@ use tokio::{
     sync::Mutex,
     time::{Instant, sleep_until},
 };
+use tracing::Instrument as _;
 
 use crate::{
     abort::AbortSignal,
@@ -179,23 +180,28 @@ impl Run {
         self.at_work.insert(index, AtWork { iteration, started_at });
 
         let log = NodeLog::new(Arc::clone(&self.reporter), node.id.clone(), self.max_log_bytes);
-        let work = crate::nodes::begin(Execution {
-            node,
-            index,
-            iteration,
-            inputs,
-            schedule: &self.schedule,
-            conditions: &mut self.conditions,
-            variables: &mut self.variables,
-            base_dir: &self.base_dir,
-            guardian: &self.guardian,
-            groups: &self.groups,
-            log,
+        // Whatever is logged in here belongs to this node.
+        let span = tracing::info_span!("node", execution = %self.reporter.execution, node = %node.id);
+        let work = span.in_scope(|| {
+            crate::nodes::begin(Execution {
+                node,
+                index,
+                iteration,
+                inputs,
+                schedule: &self.schedule,
+                conditions: &mut self.conditions,
+                variables: &mut self.variables,
+                base_dir: &self.base_dir,
+                guardian: &self.guardian,
+                groups: &self.groups,
+                log,
+            })
         });
         match work {
             Work::Done(outcome) => self.end(index, outcome).await,
             Work::Waits(future) => {
-                self.working.push(future.map(move |outcome| Done { node: index, outcome }).boxed());
+                let work = future.instrument(span).map(move |outcome| Done { node: index, outcome });
+                self.working.push(work.boxed());
                 Ok(())
             }
         }

@@ -123,7 +123,7 @@ impl Acceptor {
             async move { Ok::<_, Infallible>(app.oneshot(request).await.unwrap_or_else(|never| match never {})) }
         });
         let io = TokioIo::new(WriteDeadline::new(stream, self.write_timeout));
-        let mut connection = std::pin::pin!(self.http.serve_connection(io, service));
+        let mut connection = std::pin::pin!(self.http.serve_connection(io, service).with_upgrades());
         let mut stopping = false;
         let outcome = loop {
             tokio::select! {

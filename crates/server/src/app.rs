@@ -3,16 +3,19 @@
 use std::sync::Arc;
 
 use axum::{Router, middleware};
-use core_events::ports::{Clock, Executions, StreamSource};
+use core_events::ports::{CliSessions, Clock, Diagrams, Executions, StreamSource, System};
+use http::Method;
+use transport_graphql::{Connections, GraphqlApi, GraphqlOptions, GraphqlParts};
 use transport_rest::{RestApi, RestOptions, method_not_allowed, not_found};
 use transport_sse::SseMessageRouterAdapter;
 
 use crate::{
-    Config,
+    Config, GraphqlConfig,
     guards::{
         content_type, headers,
         host::{self, AllowedHosts},
         origin::{self, AllowedOrigins},
+        sockets::{self, Room},
     },
     health::{self, Stopping},
     page,
@@ -24,26 +27,61 @@ pub(crate) struct Parts {
     pub(crate) streams: Arc<dyn StreamSource>,
     #[cfg(feature = "legacy")]
     pub(crate) legacy: Arc<crate::legacy::Legacy>,
+    pub(crate) diagrams: Arc<dyn Diagrams>,
+    pub(crate) cli_sessions: Arc<dyn CliSessions>,
+    pub(crate) system: Arc<dyn System>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) stopping: Stopping,
 }
 
-/// The guards run from the last layer to the first.
-pub(crate) fn app(config: &Config, parts: Parts) -> Router {
+/// All routes, and the WebSockets that leave them. The guards run from the last layer to the first.
+pub(crate) fn app(config: &Config, parts: Parts) -> (Router, Connections) {
+    let origins = AllowedOrigins::new(&config.allowed_origins);
+    let graphql = GraphqlApi::new(GraphqlParts {
+        executions: Arc::clone(&parts.executions),
+        diagrams: parts.diagrams,
+        cli_sessions: parts.cli_sessions,
+        system: parts.system,
+        streams: Arc::clone(&parts.streams),
+        #[cfg(feature = "legacy")]
+        legacy: Some(parts.legacy.messages()),
+        clock: Arc::clone(&parts.clock),
+        options: graphql_options(config, origins.clone()),
+    });
+    let sockets = graphql.connections();
+    let room = Room { open: sockets.clone(), most: config.max_connections };
+    let graphql = graphql.into_router().layer(middleware::from_fn_with_state(room, sockets::guard));
+
     let Parts { executions, streams, clock, stopping, .. } = parts;
     let sse = SseMessageRouterAdapter::new(Arc::clone(&streams), streams, Arc::clone(&clock)).into_router();
     #[cfg(feature = "legacy")]
     let sse = parts.legacy.mount(sse, &clock);
     let rest = RestApi::new(executions, RestOptions { max_body_bytes: config.max_body_bytes });
-    Router::new()
+    let app = Router::new()
         .merge(page::routes())
         .merge(health::routes(stopping))
         .merge(sse)
         .merge(rest.into_router())
+        .merge(graphql)
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn(content_type::guard))
-        .layer(middleware::from_fn_with_state(AllowedOrigins::new(&config.allowed_origins), origin::guard))
+        .layer(middleware::from_fn_with_state(origins, origin::guard))
         .layer(middleware::from_fn_with_state(AllowedHosts::new(&config.allowed_hosts), host::guard))
-        .layer(middleware::from_fn(headers::add))
+        .layer(middleware::from_fn(headers::add));
+    (app, sockets)
+}
+
+fn graphql_options(config: &Config, origins: AllowedOrigins) -> GraphqlOptions {
+    let GraphqlConfig { max_depth, max_complexity, max_operations, init_timeout, ping_interval } =
+        config.graphql;
+    GraphqlOptions {
+        max_body_bytes: config.max_body_bytes,
+        max_depth,
+        max_complexity,
+        max_operations,
+        init_timeout,
+        ping_interval,
+        origin: Arc::new(move |headers| origins.check(&Method::GET, headers).is_ok()),
+    }
 }

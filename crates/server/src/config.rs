@@ -18,7 +18,7 @@ pub use self::{
 /// The configuration of a server.
 ///
 /// Every field has a key of the same name: `max_runs = 10` in `dipeo.toml`, `DIPEO_MAX_RUNS=10` in the environment,
-/// `log.max_events` and `DIPEO_LOG_MAX_EVENTS` for [`LogConfig`]. Times are seconds.
+/// `log.max_events` and `DIPEO_LOG_MAX_EVENTS` for [`LogConfig`], and in the same way for [`GraphqlConfig`]. Times are seconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// The address to listen on. There is no authentication yet, so that any but a loopback address has to be given as a
@@ -60,8 +60,25 @@ pub struct Config {
     pub max_runs: usize,
     /// Nodes of one run that are at work at once.
     pub max_parallel_nodes: usize,
+    /// Bounds of GraphQL.
+    pub graphql: GraphqlConfig,
     /// Bounds of the log.
     pub log: LogConfig,
+}
+
+/// Bounds of GraphQL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GraphqlConfig {
+    /// The deepest nesting of a document.
+    pub max_depth: usize,
+    /// The most fields that a document asks for.
+    pub max_complexity: usize,
+    /// Operations under way on one WebSocket.
+    pub max_operations: usize,
+    /// How long a WebSocket may take to begin with `connection_init`.
+    pub init_timeout: Duration,
+    /// How often a WebSocket is pinged; one that says nothing in between is closed.
+    pub ping_interval: Duration,
 }
 
 /// Bounds of the log. What is beyond them is forgotten, oldest first, and readers that lacked it are told so (I4).
@@ -102,7 +119,21 @@ impl Default for Config {
             max_streams: 10_000,
             max_runs: 100,
             max_parallel_nodes: 20,
+            graphql: GraphqlConfig::default(),
             log: LogConfig::default(),
+        }
+    }
+}
+
+impl Default for GraphqlConfig {
+    fn default() -> Self {
+        let options = transport_graphql::GraphqlOptions::default();
+        Self {
+            max_depth: options.max_depth,
+            max_complexity: options.max_complexity,
+            max_operations: options.max_operations,
+            init_timeout: options.init_timeout,
+            ping_interval: options.ping_interval,
         }
     }
 }

@@ -20,6 +20,7 @@ use core_events::{
 use diagram::ExecutableDiagram;
 use engine::{AbortHandle, Engine, RunRequest, abort_pair};
 use futures_util::FutureExt;
+use log_capture::CapturedObserver;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -131,6 +132,8 @@ impl Executions for Runs {
         let parts = &self.0.parts;
         let (begun, has_begun) = oneshot::channel();
         let watch = Arc::new(RunWatch::new(Arc::new(observers), begun));
+        let captured =
+            CapturedObserver::new(Arc::clone(&watch) as _, execution.clone(), Arc::clone(&parts.clock));
         let request = RunRequest {
             execution: execution.clone(),
             parent: None,
@@ -140,7 +143,7 @@ impl Executions for Runs {
             base_dir,
             timeout,
             abort,
-            observer: Arc::clone(&watch) as _,
+            observer: Arc::new(captured),
             clock: Arc::clone(&parts.clock),
         };
         self.0.tasks.spawn(slot.run(request, watch));

@@ -4,7 +4,7 @@
 //! that happens to be open in a browser on this machine:
 //!
 //! - [`host`]: a name that is not ours (DNS rebinding makes any name point here) is turned away, whatever it asks for;
-//! - [`origin`]: a page of another origin can't change state;
+//! - [`origin`]: a page of another origin can't change state, and opens no WebSocket;
 //! - [`content_type`]: neither can a plain form. JSON makes a browser ask first, and the answer to that is no: there are
 //!   no CORS headers anywhere, so that other pages can't read anything either.
 //!
@@ -14,6 +14,7 @@ pub(crate) mod content_type;
 pub(crate) mod headers;
 pub(crate) mod host;
 pub(crate) mod origin;
+pub(crate) mod sockets;
 
 use http::Method;
 

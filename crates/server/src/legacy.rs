@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use core_events::{
     EndReason,
-    ports::{Clock, EventLog, ExecutionObserver, MessageRouter},
+    ports::{Clock, EventLog, ExecutionObserver, MessageRouter, StreamSource},
 };
 use observer_legacy::{EventPublishingObserver, MonitoringStreamObserver, StateStoreObserver};
 use router::{MemoryLog, MemoryLogOptions, Router, RouterOptions};
@@ -41,6 +41,11 @@ impl Legacy {
     /// The observers of a run. The log comes first, so that whoever sees a run's end on the wire finds it there too.
     pub(crate) fn observers(&self) -> Vec<Arc<dyn ExecutionObserver>> {
         vec![Arc::clone(&self.store) as _, Arc::clone(&self.streams) as _, Arc::clone(&self.publisher) as _]
+    }
+
+    /// The messages of the legacy web path.
+    pub(crate) fn messages(&self) -> Arc<dyn StreamSource> {
+        Arc::clone(&self.messages) as _
     }
 
     /// `routes` of SSE, with the streams of legacy runs in their legacy form.

@@ -11,7 +11,9 @@
 
 mod accept;
 mod app;
+mod cli_sessions;
 mod config;
+mod diagrams;
 mod executions;
 mod guards;
 mod health;
@@ -22,8 +24,11 @@ mod page;
 mod paths;
 mod run_watch;
 mod server;
+mod system;
+
+pub use log_capture::CaptureLayer;
 
 pub use self::{
-    config::{Config, ConfigError, ConfigFault, ConfigSources, LogConfig},
+    config::{Config, ConfigError, ConfigFault, ConfigSources, GraphqlConfig, LogConfig},
     server::{Server, StartupError},
 };

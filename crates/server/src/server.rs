@@ -11,19 +11,25 @@ use std::{
 
 use core_events::{
     EndReason,
-    ports::{Clock, EventLog, Executions, MessageRouter, MonitoringPath, StreamSource, SystemClock},
+    ports::{
+        CliSessions, Clock, EventLog, Executions, MessageRouter, MonitoringPath, StreamSource, SystemClock,
+    },
 };
 use engine::{Engine, EngineOptions};
 use router::{MemoryLog, MemoryLogOptions, Router, RouterOptions};
 use tokio::{net::TcpListener, time::Instant};
+use transport_graphql::Connections;
 
 use crate::{
     Config,
     accept::Acceptor,
     app::{self, app},
+    cli_sessions::Sessions,
+    diagrams::BaseDirectory,
     executions::{self, Runs},
     health::Stopping,
     paths::{self, Paths},
+    system::ThisServer,
 };
 
 /// A server that accepts connections.
@@ -36,6 +42,8 @@ pub struct Server {
     address: SocketAddr,
     acceptor: Acceptor,
     runs: Runs,
+    sockets: Connections,
+    cli_sessions: Arc<dyn CliSessions>,
     router: Arc<dyn MessageRouter>,
     #[cfg(feature = "legacy")]
     legacy: Arc<crate::legacy::Legacy>,
@@ -141,6 +149,14 @@ impl Server {
         let stopping = Stopping::default();
         let options =
             EngineOptions { max_parallel_nodes: config.max_parallel_nodes, ..EngineOptions::default() };
+        let diagrams = Arc::new(BaseDirectory::new(base_dir.clone()));
+        let cli_sessions: Arc<dyn CliSessions> = Arc::new(Sessions::new(Arc::clone(&clock)));
+        let system = Arc::new(ThisServer {
+            clock: Arc::clone(&clock),
+            stopping: stopping.clone(),
+            default_path: path,
+            max_body_bytes: config.max_body_bytes,
+        });
         let runs = Runs::new(executions::Parts {
             engine: Engine::new(options),
             log,
@@ -150,13 +166,16 @@ impl Server {
             max_runs: config.max_runs,
             stopping: stopping.clone(),
         });
-        let app = app(
+        let (app, sockets) = app(
             &config,
             app::Parts {
                 executions: Arc::new(runs.clone()),
                 streams: Arc::clone(&router) as Arc<dyn StreamSource>,
                 #[cfg(feature = "legacy")]
                 legacy: Arc::clone(&legacy),
+                diagrams,
+                cli_sessions: Arc::clone(&cli_sessions),
+                system,
                 clock,
                 stopping,
             },
@@ -168,6 +187,8 @@ impl Server {
             address,
             acceptor,
             runs,
+            sockets,
+            cli_sessions,
             router,
             #[cfg(feature = "legacy")]
             legacy,
@@ -185,6 +206,12 @@ impl Server {
     #[must_use]
     pub fn executions(&self) -> Arc<dyn Executions> {
         Arc::new(self.runs.clone())
+    }
+
+    /// The terminals that show one of its runs.
+    #[must_use]
+    pub fn cli_sessions(&self) -> Arc<dyn CliSessions> {
+        Arc::clone(&self.cli_sessions)
     }
 
     /// Where its events pass.
@@ -206,9 +233,11 @@ impl Server {
         #[cfg(feature = "legacy")]
         self.legacy.close();
         self.acceptor.stop();
-        if tokio::time::timeout_at(deadline, self.acceptor.finished()).await.is_err() {
+        let finished = async { tokio::join!(self.acceptor.finished(), self.sockets.close()) };
+        if tokio::time::timeout_at(deadline, finished).await.is_err() {
             tracing::warn!("connections did not end in time and are cut off");
             self.acceptor.kill();
+            self.sockets.cut_off();
             self.acceptor.finished().await;
         }
         tracing::info!(address = %self.address, "stopped");
@@ -219,6 +248,7 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.runs.cut_off();
         self.acceptor.kill();
+        self.sockets.cut_off();
     }
 }
 

@@ -22,30 +22,31 @@ impl AllowedOrigins {
     pub(crate) fn new(configured: &[String]) -> Self {
         Self(configured.into())
     }
+
+    /// Programs send no origin; browsers send one with everything that changes state or opens a WebSocket, and say how the
+    /// page relates to us. A WebSocket needs no leave to be opened and read by any page, so that it counts as a change.
+    pub(crate) fn check(&self, method: &Method, headers: &HeaderMap) -> Result<(), Problem> {
+        if !changes_state(method) && !headers.contains_key(header::UPGRADE) {
+            return Ok(());
+        }
+        let text = |name: &str| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()));
+        if let Some(origin) = text(header::ORIGIN.as_str()) {
+            let origin = origin.to_ascii_lowercase();
+            let host = named_host(headers)?.as_str().to_ascii_lowercase();
+            let own = ["http://", "https://"].iter().any(|scheme| origin.strip_prefix(scheme) == Some(&host));
+            return if own || self.0.contains(&origin) { Ok(()) } else { Err(refusal(&origin)) };
+        }
+        match text("sec-fetch-site").as_deref() {
+            None | Some("same-origin" | "none") => Ok(()),
+            Some(site) => Err(refusal(site)),
+        }
+    }
 }
 
 pub(crate) async fn guard(State(allowed): State<AllowedOrigins>, request: Request, next: Next) -> Response {
-    match check(&allowed, request.method(), request.headers()) {
+    match allowed.check(request.method(), request.headers()) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
-    }
-}
-
-/// Programs send no origin; browsers send one with everything that changes state, and say how the page relates to us.
-fn check(allowed: &AllowedOrigins, method: &Method, headers: &HeaderMap) -> Result<(), Problem> {
-    if !changes_state(method) {
-        return Ok(());
-    }
-    let text = |name: &str| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()));
-    if let Some(origin) = text(header::ORIGIN.as_str()) {
-        let origin = origin.to_ascii_lowercase();
-        let host = named_host(headers)?.as_str().to_ascii_lowercase();
-        let own = ["http://", "https://"].iter().any(|scheme| origin.strip_prefix(scheme) == Some(&host));
-        return if own || allowed.0.contains(&origin) { Ok(()) } else { Err(refusal(&origin)) };
-    }
-    match text("sec-fetch-site").as_deref() {
-        None | Some("same-origin" | "none") => Ok(()),
-        Some(site) => Err(refusal(site)),
     }
 }
 
@@ -91,9 +92,11 @@ mod tests {
             if let Some(site) = site {
                 headers.insert("sec-fetch-site", site.parse().unwrap());
             }
-            let result = check(&allowed, &Method::POST, &headers);
+            let result = allowed.check(&Method::POST, &headers);
             assert_eq!(result.is_ok(), expected, "{origin:?} {site:?}");
-            assert!(check(&allowed, &Method::GET, &headers).is_ok());
+            assert!(allowed.check(&Method::GET, &headers).is_ok());
+            headers.insert(header::UPGRADE, "websocket".parse().unwrap());
+            assert_eq!(allowed.check(&Method::GET, &headers).is_ok(), expected, "{origin:?} {site:?}");
         }
     }
 }
