@@ -68,8 +68,9 @@ impl Connection {
     /// Runs `session`, but not after the connections are cut off.
     pub(crate) async fn until_cut_off(&self, session: impl Future<Output = ()>) {
         tokio::select! {
-            () = session => {}
+            biased;
             () = self.cut.cancelled() => {}
+            () = session => {}
         }
     }
 

@@ -104,18 +104,31 @@ async fn execute(api: &GraphqlApi, mut request: Request, form: Form, only_querie
 }
 
 /// The type of the operation that the request names; `None` if that is wrong, which the executor says.
+///
+/// # Errors
+///
+/// The document can't be read, or a variable is missing. The executor would notice the latter only where the variable is
+/// used, and then count it as a fault of the execution.
 pub(crate) fn operation_type(request: &mut Request) -> Result<Option<OperationType>, ServerError> {
     let wanted = request.operation_name.clone();
-    Ok(match (&request.parsed_query()?.operations, wanted) {
-        (DocumentOperations::Single(operation), _) => Some(operation.node.ty),
-        (DocumentOperations::Multiple(all), None) if all.len() == 1 => {
-            all.values().next().map(|operation| operation.node.ty)
-        }
-        (DocumentOperations::Multiple(all), Some(name)) => {
-            all.get(name.as_str()).map(|operation| operation.node.ty)
-        }
+    let variables = request.variables.clone();
+    let operation = match (&request.parsed_query()?.operations, wanted) {
+        (DocumentOperations::Single(operation), _) => Some(operation),
+        (DocumentOperations::Multiple(all), None) if all.len() == 1 => all.values().next(),
+        (DocumentOperations::Multiple(all), Some(name)) => all.get(name.as_str()),
         (DocumentOperations::Multiple(_), None) => None,
-    })
+    };
+    let Some(operation) = operation else {
+        return Ok(None);
+    };
+    for definition in &operation.node.variable_definitions {
+        let (name, place) = (&definition.node.name.node, definition.pos);
+        let is_given = variables.get(name).is_some_and(|value| *value != async_graphql::Value::Null);
+        if !is_given && !definition.node.var_type.node.nullable && definition.node.default_value.is_none() {
+            return Err(ServerError::new(format!("the variable `${name}` is missing"), Some(place)));
+        }
+    }
+    Ok(Some(operation.node.ty))
 }
 
 /// The form of an answer.

@@ -1,0 +1,9 @@
+//! The schema as a golden file, for each of its two shapes.
+
+use crate::fake::World;
+
+#[test]
+fn the_schema_is_as_it_was() {
+    let name = if cfg!(feature = "legacy") { "schema-with-legacy" } else { "schema-without-legacy" };
+    insta::assert_snapshot!(name, World::new(Vec::new()).api.sdl());
+}
