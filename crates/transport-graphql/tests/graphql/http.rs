@@ -200,3 +200,27 @@ async fn tools_can_read_the_schema() {
     let data = World::new(Vec::new()).execute(INTROSPECTION, json!({})).await;
     assert_eq!(data["__schema"]["subscriptionType"]["name"], "Subscription");
 }
+
+/// Whatever the page loads is here, and it names no other place.
+#[tokio::test]
+async fn a_browser_gets_a_page_that_needs_nobody_else() {
+    let world = World::new(Vec::new());
+    let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8";
+    let answer = world.send(get(browser, "?query=%7BhealthCheck%7D")).await;
+    assert_eq!((answer.status, answer.header("content-type")), (200, "text/html; charset=utf-8"));
+    let page = String::from_utf8(answer.body.to_vec()).unwrap();
+    assert!(!page.contains("//"), "{page}");
+    let linked = page.split(['"', '\'']).filter_map(|text| text.strip_prefix("/graphql")).collect::<Vec<_>>();
+    assert_eq!(linked.len(), 6);
+    for path in linked {
+        let answer = world.send(get("*/*", path)).await;
+        let expected = if path.ends_with(".css") { "text/css" } else { "text/javascript" };
+        assert_eq!(
+            (answer.status, answer.header("content-type")),
+            (200, &*format!("{expected}; charset=utf-8"))
+        );
+        assert!(
+            answer.header("content-security-policy").starts_with("default-src 'none'; script-src 'self';")
+        );
+    }
+}

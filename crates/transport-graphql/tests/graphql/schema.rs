@@ -4,6 +4,9 @@ use crate::fake::World;
 
 #[test]
 fn the_schema_is_as_it_was() {
-    let name = if cfg!(feature = "legacy") { "schema-with-legacy" } else { "schema-without-legacy" };
+    #[cfg(feature = "legacy")]
+    let name = "schema-with-legacy";
+    #[cfg(not(feature = "legacy"))]
+    let name = "schema-without-legacy";
     insta::assert_snapshot!(name, World::new(Vec::new()).api.sdl());
 }
