@@ -60,6 +60,7 @@ pub const MAX_CLIENTS: usize = 20_000;
 ///
 /// Publishing waits for no client (I4). Each has a queue of [`QUEUE_MESSAGES`]; when that is full, the client gets what is
 /// in it and then [`EndReason::Slow`]. Who comes late gets the first [`KEPT_MESSAGES`] and, if there were more, a gap.
+/// Nobody misses the terminal message.
 ///
 /// # Closing
 ///

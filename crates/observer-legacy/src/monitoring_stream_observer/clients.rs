@@ -11,7 +11,7 @@ pub(super) struct Clients {
     free: Vec<usize>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Slot {
     generation: u64,
     queue: Option<Arc<Queue>>,
@@ -29,16 +29,13 @@ pub(super) struct Seat {
 
 impl Clients {
     pub(super) fn insert(&mut self, queue: Arc<Queue>) -> Seat {
-        let index = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot::default());
-            self.slots.len() - 1
-        });
-        let Some(slot) = self.slots.get_mut(index) else {
-            // No free index is out of range.
-            return Seat { index, generation: u64::MAX };
-        };
-        slot.queue = Some(queue);
-        Seat { index, generation: slot.generation }
+        let free = self.free.pop().and_then(|index| Some((index, self.slots.get_mut(index)?)));
+        if let Some((index, slot)) = free {
+            slot.queue = Some(queue);
+            return Seat { index, generation: slot.generation };
+        }
+        self.slots.push(Slot { generation: 0, queue: Some(queue) });
+        Seat { index: self.slots.len() - 1, generation: 0 }
     }
 
     /// Whether it was still there.

@@ -58,7 +58,9 @@ impl Queue {
         let mut state = self.state.lock();
         wakers.extend(state.waker.take());
         let bytes = state.bytes + record.json.len();
-        if state.messages.len() >= QUEUE_MESSAGES || bytes > QUEUE_BYTES {
+        let full = state.messages.len() >= QUEUE_MESSAGES || bytes > QUEUE_BYTES;
+        // Nothing follows the terminal message, so that there is always room for it.
+        if full && record.terminal.is_none() {
             state.end.get_or_insert(End::Cut(EndReason::Slow));
             return false;
         }

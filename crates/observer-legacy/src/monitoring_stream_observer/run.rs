@@ -43,6 +43,8 @@ struct State {
     last: (Offset, Seq),
     clients: Clients,
     end: Option<End>,
+    /// The terminal message, which nobody misses, and the number of the message before it.
+    terminal: Option<(Offset, Arc<Record>)>,
 }
 
 /// What a client gets when it joins.
@@ -159,6 +161,9 @@ impl State {
                 attachment: None,
             });
             self.keep(&record);
+            if record.terminal.is_some() {
+                self.terminal = Some((self.last.0, Arc::clone(&record)));
+            }
             self.last = (offset, seq);
             self.clients.retain(|queue| queue.push(&record, wakers));
         }
@@ -198,13 +203,20 @@ impl State {
         let later = self.kept.partition_point(|record| record.offset <= position);
         let replay = self.kept.iter().skip(later).filter(|record| filter.matches(record)).cloned().collect();
         let kept_to = self.kept.last().map_or(0, |record| record.offset).max(position);
-        let missed = (kept_to < self.last.0).then(|| Gap {
+        let queue = Arc::new(Queue::new(filter));
+        let mut last = self.last.0;
+        if let Some((before, terminal)) = &self.terminal
+            && terminal.offset > kept_to
+        {
+            last = (*before).max(kept_to);
+            queue.push(terminal, &mut Vec::new());
+        }
+        let missed = (kept_to < last).then(|| Gap {
             from: numbers.epoch.at(kept_to),
-            to: numbers.epoch.at(self.last.0),
+            to: numbers.epoch.at(last),
             reason: GapReason::Evicted,
             reset: false,
         });
-        let queue = Arc::new(Queue::new(filter));
         let seat = match self.end {
             None => Some(self.clients.insert(Arc::clone(&queue))),
             Some(end) => {

@@ -9,6 +9,7 @@
 
 mod calls;
 mod frames;
+mod interleavings;
 mod publishing;
 mod queues;
 mod reader;

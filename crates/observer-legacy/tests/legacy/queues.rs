@@ -4,15 +4,17 @@ use std::time::Duration;
 
 use core_events::{
     End, EndReason, Epoch, Filter, GapReason,
-    ports::{Budget, Delivery, LookupError, Start, StreamSource, SubscribeError, Subscribed},
+    ports::{
+        Budget, Delivery, ExecutionObserver, LookupError, Start, StreamSource, SubscribeError, Subscribed,
+    },
 };
 use observer_legacy::{
-    KEPT_MESSAGES, LINGER, MonitoringStreamObserver, QUEUE_BYTES, QUEUE_MESSAGES, REMEMBERED_RUNS,
+    KEPT_BYTES, KEPT_MESSAGES, LINGER, MonitoringStreamObserver, QUEUE_BYTES, QUEUE_MESSAGES, REMEMBERED_RUNS,
 };
 use tokio::time::Instant;
 
 use crate::{
-    calls::{RUN, begin, end, id, log},
+    calls::{RUN, at, begin, complete, end, id, log},
     reader::{PLENTY, lines, next, open, ready, subscribe, to_the_end},
 };
 
@@ -148,13 +150,66 @@ async fn i4_a_queue_is_also_bounded_in_bytes() {
         log(&observer, RUN, &line).await;
     }
     assert_eq!(observer.clients(), 1, "a thousand lines of the largest size fit");
-    let large = crate::calls::complete("a", "x".repeat(120 * 1024).into());
+    let large = complete("a", "x".repeat(120 * 1024).into());
     for _ in 0..QUEUE_BYTES / (120 * 1024) {
-        use core_events::ports::ExecutionObserver;
-        observer.on_node_complete(&crate::calls::at(RUN, 3), &large).await;
+        observer.on_node_complete(&at(RUN, 3), &large).await;
     }
     let (_, over) = to_the_end(&mut *slow).await;
     assert_eq!(over.reason, EndReason::Slow);
+}
+
+#[tokio::test(start_paused = true)]
+async fn i4_the_terminal_message_is_never_missed() {
+    let observer = running().await;
+    let mut full = open(&observer, RUN, Start::Now).await;
+    logs(&observer, 0..QUEUE_MESSAGES).await;
+    end(&observer, RUN).await;
+    let (messages, over) = to_the_end(&mut *full).await;
+    assert_eq!((messages.len(), over.reason), (QUEUE_MESSAGES + 1, EndReason::Completed));
+
+    begin(&observer, "long").await;
+    for _ in 0..KEPT_MESSAGES + 50 {
+        log(&observer, "long", "x").await;
+    }
+    end(&observer, "long").await;
+    let mut late = open(&observer, "long", Start::Beginning).await;
+    let mut kept = 0;
+    let gap = loop {
+        match next(&mut *late).await {
+            Delivery::Gap(gap) => break gap,
+            delivery => kept += lines(&delivery).len(),
+        }
+    };
+    assert_eq!((kept, gap.to.offset - gap.from.offset), (KEPT_MESSAGES, 51));
+    let (last, over) = to_the_end(&mut *late).await;
+    assert!(matches!(&last[..], [one] if one.contains("COMPLETED")), "{last:?}");
+    assert_eq!((over.reason, over.cursor.offset), (EndReason::Completed, gap.to.offset + 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_kept_is_bounded_in_bytes_and_has_no_hole() {
+    let observer = running().await;
+    let large = complete("a", "x".repeat(120 * 1024).into());
+    let count = KEPT_BYTES / (120 * 1024) + 3;
+    for _ in 0..count {
+        observer.on_node_complete(&at(RUN, 3), &large).await;
+    }
+    logs(&observer, 0..3).await;
+    let mut late = open(&observer, RUN, Start::Beginning).await;
+    let mut kept = 0;
+    let gap = loop {
+        match next(&mut *late).await {
+            Delivery::Gap(gap) => break gap,
+            delivery => kept += lines(&delivery).len(),
+        }
+    };
+    assert!(kept < count, "{kept} large messages are more than {KEPT_BYTES} bytes");
+    assert_eq!(gap.from.offset, kept as u64);
+    assert_eq!(
+        gap.to.offset,
+        (count + 4) as u64,
+        "small ones behind a large one that was not kept are not kept either"
+    );
 }
 
 #[tokio::test(start_paused = true)]
