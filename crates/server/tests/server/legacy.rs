@@ -59,3 +59,24 @@ async fn a_stop_ends_legacy_runs_and_their_streams() {
     let text = stream.rest().await;
     assert!(text.contains("ABORTED"), "{text}");
 }
+
+#[tokio::test]
+async fn the_legacy_web_path_has_the_messages_of_legacy_runs() {
+    let server = start(config()).await;
+    let id = run(server.local_addr(), ENDLESS).await;
+    let query =
+        format!(r#"subscription {{ execution_updates(execution_id: "{id}") {{ event_type data }} }}"#);
+    let mut socket = crate::graphql::Socket::subscribe(server.local_addr(), &query).await;
+    // The original has no log lines there.
+    while !socket.hear().await.unwrap().to_string().contains("code_job") {}
+    post(server.local_addr(), &format!("/api/v1/executions/{id}/abort"), &json!({})).await;
+    let mut heard = String::new();
+    while let Some(message) = socket.hear().await {
+        heard.push_str(&message.to_string());
+        if message["type"] == "complete" {
+            break;
+        }
+    }
+    assert!(heard.contains("ABORTED") && heard.contains("\"complete\""), "{heard}");
+    server.stop().await;
+}

@@ -11,6 +11,7 @@
 mod api;
 mod connections;
 mod drain;
+mod graphql;
 mod guards;
 #[cfg(feature = "legacy")]
 mod legacy;
