@@ -10,6 +10,7 @@
 
 use std::{
     net::TcpListener,
+    os::unix::process::ExitStatusExt,
     path::Path,
     process::{ExitStatus, Output, Stdio},
 };
@@ -22,7 +23,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tests::{diagrams, dipeo, serve::Serve, wait};
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines},
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines},
     process::{Child, ChildStdout, Command},
     time::timeout,
 };
@@ -343,6 +344,18 @@ async fn signals_end_the_run_with_a_last_event() {
         assert_eq!(end(&mut child).await, expected);
         all_dead(&pids).await;
     }
+}
+
+#[tokio::test]
+async fn one_signal_is_enough_while_the_diagram_is_still_being_read() {
+    let dir = TempDir::new().unwrap();
+    let mut child = dipeo(dir.path(), &["run", "-"]).stdin(Stdio::piped()).spawn().unwrap();
+    // More than a pipe holds: when it is written, dipeo is reading, and waits for the rest.
+    let mut stdin = child.stdin.take().unwrap();
+    timeout(wait::PATIENCE, stdin.write_all(&[b'#'; 1 << 20])).await.expect("dipeo reads").unwrap();
+    send(&child, Signal::SIGTERM);
+    let status = timeout(wait::PATIENCE, child.wait()).await.expect("dipeo ends").unwrap();
+    assert_eq!(status.signal(), Some(Signal::SIGTERM as i32));
 }
 
 #[tokio::test]

@@ -35,7 +35,6 @@ struct Job {
 
 /// Runs a diagram, here or on a server, and shows it until its end.
 pub(crate) async fn run(args: RunArgs, screen: Screen) -> Result<Exit, CliError> {
-    let signals = Signals::listen(screen.clone(), "ending the run")?;
     let style = match (args.json, args.quiet) {
         (true, _) => Style::Json,
         (false, true) => Style::Quiet,
@@ -43,6 +42,8 @@ pub(crate) async fn run(args: RunArgs, screen: Screen) -> Result<Exit, CliError>
     };
     let inputs = input::inputs(args.inputs.as_deref(), args.input_data.as_deref())?;
     let diagram = input::diagram(&args.diagram)?;
+    // Not before: until here a signal does what it does to everybody, also where a pipe or a terminal gives no text.
+    let signals = Signals::listen(screen.clone(), "ending the run")?;
     let (timeout, debug, browser) = (args.timeout, args.debug, args.browser);
     let job = Job { screen, signals, diagram, inputs, timeout, style, debug, browser };
     match &args.server {
