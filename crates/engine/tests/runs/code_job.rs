@@ -209,6 +209,24 @@ async fn bash_sees_its_inputs_and_answers_by_stdout() {
 }
 
 #[tokio::test]
+async fn bash_finds_inputs_whose_names_no_variable_can_have() {
+    let mut graph = Graph::new();
+    let one = graph.python("One", "result = 'one'");
+    let node = graph.bash("Code", "for key in $INPUT_KEYS; do name=INPUT_$key; echo \"$key ${!name}\"; done");
+    let clash = graph.bash("Clash", "true");
+    for name in ["my data", "a=b", "x_y"] {
+        graph.named(one, node, name);
+    }
+    for name in ["x y", "x-y"] {
+        graph.named(one, clash, name);
+    }
+    let ran = run(graph).await;
+    assert_eq!(ran.output("Code"), json!("my_data one\na_b one\nx_y one"));
+    let error = "the inputs `x y` and `x-y` would both be `INPUT_x_y`; label one connection differently";
+    assert_eq!(ran.error("Clash"), error);
+}
+
+#[tokio::test]
 async fn bash_errors_tell_the_status_and_the_end_of_stderr() {
     let nothing = json!({});
     assert_eq!(
