@@ -34,22 +34,19 @@ impl Serve {
     /// When it does not say where it listens.
     pub fn with(env: &[(&str, &str)]) -> Self {
         let dir = TempDir::new().unwrap();
-        let mut child = dipeo::command()
-            .args(["serve", "--port", "0"])
-            .current_dir(dir.path())
-            .env("DIPEO_DATA_DIR", dir.path().join("data"))
-            .envs(env.iter().copied())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let url = lines
-            .find_map(|line| {
-                let line = line.unwrap();
-                line.split_whitespace().find(|word| word.starts_with("http://")).map(str::to_owned)
-            })
-            .expect("dipeo serve says where it listens");
-        Self { child, url: url.trim_end_matches('/').to_owned(), dir }
+        let (child, url) = spawn(dir.path(), "0", env);
+        Self { child, url, dir }
+    }
+
+    /// Stops it, and starts another one with default bounds at the same address.
+    ///
+    /// # Panics
+    ///
+    /// When the new one does not say where it listens.
+    pub fn restart(&mut self) {
+        self.terminate();
+        let (_, port) = self.url.rsplit_once(':').unwrap();
+        (self.child, _) = spawn(self.dir.path(), port, &[]);
     }
 
     /// Its process.
@@ -118,6 +115,25 @@ impl Serve {
         std::fs::create_dir_all(path.parent().unwrap_or(Path::new("."))).unwrap();
         std::fs::write(path, text).unwrap();
     }
+}
+
+fn spawn(dir: &Path, port: &str, env: &[(&str, &str)]) -> (Child, String) {
+    let mut child = dipeo::command()
+        .args(["serve", "--port", port])
+        .current_dir(dir)
+        .env("DIPEO_DATA_DIR", dir.join("data"))
+        .envs(env.iter().copied())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let url = lines
+        .find_map(|line| {
+            let line = line.unwrap();
+            line.split_whitespace().find(|word| word.starts_with("http://")).map(str::to_owned)
+        })
+        .expect("dipeo serve says where it listens");
+    (child, url.trim_end_matches('/').to_owned())
 }
 
 impl Drop for Serve {
