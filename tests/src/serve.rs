@@ -3,7 +3,7 @@
 use std::{
     io::{BufRead, BufReader},
     path::Path,
-    process::{Child, Stdio},
+    process::{Child, Command, Stdio},
 };
 
 use serde_json::{Value, json};
@@ -34,7 +34,21 @@ impl Serve {
     /// When it does not say where it listens.
     pub fn with(env: &[(&str, &str)]) -> Self {
         let dir = TempDir::new().unwrap();
-        let (child, url) = spawn(dir.path(), "0", env);
+        let (child, url) = spawn(dipeo::command(), dir.path(), "0", env);
+        Self { child, url, dir }
+    }
+
+    /// Starts a server that may have so many files and sockets open.
+    ///
+    /// # Panics
+    ///
+    /// When it does not say where it listens.
+    #[must_use]
+    pub fn with_descriptors(count: usize) -> Self {
+        let dir = TempDir::new().unwrap();
+        let mut command = Command::new("bash");
+        command.args(["-c", &format!("ulimit -n {count}; exec \"$0\" \"$@\"")]).arg(dipeo::bin());
+        let (child, url) = spawn(command, dir.path(), "0", &[]);
         Self { child, url, dir }
     }
 
@@ -46,7 +60,7 @@ impl Serve {
     pub fn restart(&mut self) {
         self.terminate();
         let (_, port) = self.url.rsplit_once(':').unwrap();
-        (self.child, _) = spawn(self.dir.path(), port, &[]);
+        (self.child, _) = spawn(dipeo::command(), self.dir.path(), port, &[]);
     }
 
     /// Its process.
@@ -117,8 +131,8 @@ impl Serve {
     }
 }
 
-fn spawn(dir: &Path, port: &str, env: &[(&str, &str)]) -> (Child, String) {
-    let mut child = dipeo::command()
+fn spawn(mut command: Command, dir: &Path, port: &str, env: &[(&str, &str)]) -> (Child, String) {
+    let mut child = command
         .args(["serve", "--port", port])
         .current_dir(dir)
         .env("DIPEO_DATA_DIR", dir.join("data"))

@@ -12,6 +12,7 @@
 mod accept;
 mod app;
 mod config;
+mod descriptors;
 mod executions;
 mod guards;
 mod health;
