@@ -185,6 +185,18 @@ async fn python_from_a_file() {
 }
 
 #[tokio::test]
+async fn files_with_the_names_of_python_s_own_modules_do_no_harm() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["ast.py", "json.py", "re.py"] {
+        std::fs::write(dir.path().join(name), "raise ImportError('not this one')").unwrap();
+    }
+    let mut graph = Graph::new();
+    graph.python("Code", "result = 1");
+    let ran = run_with(graph, Setup { base_dir: dir.path().into(), ..Setup::default() }).await;
+    assert_eq!(ran.output("Code"), json!(1));
+}
+
+#[tokio::test]
 async fn bash_sees_its_inputs_and_answers_by_stdout() {
     let mut graph = Graph::new();
     let values = graph.python(

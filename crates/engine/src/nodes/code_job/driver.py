@@ -4,6 +4,10 @@ import sys
 
 
 def _drive():
+    # Before any import: a `json.py` of the user is not for us. Absent in Python's safe-path mode.
+    if sys.path[:1] == [""]:
+        del sys.path[0]
+
     import ast
     import json
     import os
@@ -171,8 +175,6 @@ def _drive():
 
     filename = job["path"] or "<{}>".format(job["label"])
     sys.argv = [filename]
-    if sys.path[:1] == [""]:  # absent in Python's safe-path mode
-        del sys.path[0]
     sys.path.insert(0, job["base_dir"])
     try:
         result = inline(job["code"]) if job["path"] is None else from_file(job["path"])
