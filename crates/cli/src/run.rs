@@ -45,11 +45,14 @@ pub(crate) async fn run(args: RunArgs, screen: Screen) -> Result<Exit, CliError>
     // Not before: until here a signal does what it does to everybody, also where a pipe or a terminal gives no text.
     let signals = Signals::listen(screen.clone(), "ending the run")?;
     let (timeout, debug, browser) = (args.timeout, args.debug, args.browser);
+    let shown = screen.clone();
     let job = Job { screen, signals, diagram, inputs, timeout, style, debug, browser };
-    match &args.server {
-        Some(address) => Box::pin(remote::run(job, address, args.base_dir.as_deref())).await,
-        None => Box::pin(local::run(job, &args)).await,
-    }
+    let exit = match &args.server {
+        Some(address) => Box::pin(remote::run(job, address, args.base_dir.as_deref())).await?,
+        None => Box::pin(local::run(job, &args)).await?,
+    };
+    // A script must see that what it reads is not all there was.
+    Ok(if exit == Exit::Done && shown.lost_output() { Exit::RunFailed } else { exit })
 }
 
 // === impl Job ===
