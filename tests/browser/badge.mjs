@@ -17,7 +17,8 @@ try {
   for (const status of ["RUNNING", "COMPLETED"]) {
     await page.waitForSelector(`[data-node="${node}"][data-status="${status}"]`, { timeout: 60_000 });
     const text = await page.locator(`[data-node="${node}"]`).innerText();
-    console.log(JSON.stringify({ status, text }));
+    const run = await page.locator("#run-status").innerText();
+    console.log(JSON.stringify({ status, text, run }));
     if (status === "RUNNING") await once(process.stdin, "data");
   }
   await page.waitForSelector('#lamp[data-state="ended"]', { timeout: 60_000 });

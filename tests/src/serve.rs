@@ -3,7 +3,7 @@
 use std::{
     io::{BufRead, BufReader},
     path::Path,
-    process::{Child, Stdio},
+    process::{Child, Command, Stdio},
 };
 
 use serde_json::{Value, json};
@@ -34,22 +34,33 @@ impl Serve {
     /// When it does not say where it listens.
     pub fn with(env: &[(&str, &str)]) -> Self {
         let dir = TempDir::new().unwrap();
-        let mut child = dipeo::command()
-            .args(["serve", "--port", "0"])
-            .current_dir(dir.path())
-            .env("DIPEO_DATA_DIR", dir.path().join("data"))
-            .envs(env.iter().copied())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let url = lines
-            .find_map(|line| {
-                let line = line.unwrap();
-                line.split_whitespace().find(|word| word.starts_with("http://")).map(str::to_owned)
-            })
-            .expect("dipeo serve says where it listens");
-        Self { child, url: url.trim_end_matches('/').to_owned(), dir }
+        let (child, url) = spawn(dipeo::command(), dir.path(), "0", env);
+        Self { child, url, dir }
+    }
+
+    /// Starts a server that may have so many files and sockets open.
+    ///
+    /// # Panics
+    ///
+    /// When it does not say where it listens.
+    #[must_use]
+    pub fn with_descriptors(count: usize) -> Self {
+        let dir = TempDir::new().unwrap();
+        let mut command = Command::new("bash");
+        command.args(["-c", &format!("ulimit -n {count}; exec \"$0\" \"$@\"")]).arg(dipeo::bin());
+        let (child, url) = spawn(command, dir.path(), "0", &[]);
+        Self { child, url, dir }
+    }
+
+    /// Stops it, and starts another one with default bounds at the same address.
+    ///
+    /// # Panics
+    ///
+    /// When the new one does not say where it listens.
+    pub fn restart(&mut self) {
+        self.terminate();
+        let (_, port) = self.url.rsplit_once(':').unwrap();
+        (self.child, _) = spawn(dipeo::command(), self.dir.path(), port, &[]);
     }
 
     /// Its process.
@@ -118,6 +129,25 @@ impl Serve {
         std::fs::create_dir_all(path.parent().unwrap_or(Path::new("."))).unwrap();
         std::fs::write(path, text).unwrap();
     }
+}
+
+fn spawn(mut command: Command, dir: &Path, port: &str, env: &[(&str, &str)]) -> (Child, String) {
+    let mut child = command
+        .args(["serve", "--port", port])
+        .current_dir(dir)
+        .env("DIPEO_DATA_DIR", dir.join("data"))
+        .envs(env.iter().copied())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let url = lines
+        .find_map(|line| {
+            let line = line.unwrap();
+            line.split_whitespace().find(|word| word.starts_with("http://")).map(str::to_owned)
+        })
+        .expect("dipeo serve says where it listens");
+    (child, url.trim_end_matches('/').to_owned())
 }
 
 impl Drop for Serve {

@@ -10,6 +10,7 @@
 
 use std::{
     net::TcpListener,
+    os::unix::process::ExitStatusExt,
     path::Path,
     process::{ExitStatus, Output, Stdio},
 };
@@ -22,7 +23,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tests::{diagrams, dipeo, serve::Serve, wait};
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines},
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines},
     process::{Child, ChildStdout, Command},
     time::timeout,
 };
@@ -346,6 +347,18 @@ async fn signals_end_the_run_with_a_last_event() {
 }
 
 #[tokio::test]
+async fn one_signal_is_enough_while_the_diagram_is_still_being_read() {
+    let dir = TempDir::new().unwrap();
+    let mut child = dipeo(dir.path(), &["run", "-"]).stdin(Stdio::piped()).spawn().unwrap();
+    // More than a pipe holds: when it is written, dipeo is reading, and waits for the rest.
+    let mut stdin = child.stdin.take().unwrap();
+    timeout(wait::PATIENCE, stdin.write_all(&[b'#'; 1 << 20])).await.expect("dipeo reads").unwrap();
+    send(&child, Signal::SIGTERM);
+    let status = timeout(wait::PATIENCE, child.wait()).await.expect("dipeo ends").unwrap();
+    assert_eq!(status.signal(), Some(Signal::SIGTERM as i32));
+}
+
+#[tokio::test]
 async fn a_second_signal_leaves_at_once_even_when_nobody_reads() {
     let full =
         "for i in range(20000): print('x' * 100)\nopen('full', 'w').close()\nimport time\ntime.sleep(1000)";
@@ -532,22 +545,6 @@ async fn whoever_watches_gets_the_end_before_the_command_leaves() {
 }
 
 #[tokio::test]
-async fn a_browser_is_opened_on_the_monitor() {
-    use std::os::unix::fs::PermissionsExt;
-    let dir = folder(&diagrams::bash("until test -s opened; do sleep 0.02; done"));
-    let opener = dir.path().join("xdg-open");
-    std::fs::write(&opener, format!("#!/bin/sh\necho \"$1\" > {}/opened\n", dir.path().display())).unwrap();
-    std::fs::set_permissions(&opener, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let mut command = dipeo(dir.path(), &["run", "d.yaml", "--browser"]);
-    let path = std::env::var("PATH").unwrap();
-    command.env("PATH", format!("{}:{path}", dir.path().display()));
-    let (code, out, err) = finish(command).await;
-    assert_eq!((code, err.as_str()), (0, ""), "{out}");
-    let opened = std::fs::read_to_string(dir.path().join("opened")).unwrap();
-    assert_eq!(out.lines().next().unwrap(), format!("monitor {}", opened.trim()));
-}
-
-#[tokio::test]
 async fn quiet_shows_failures_and_the_end() {
     let dir = folder(&diagrams::bash("echo chatter; exit 3"));
     let (code, out, err) = finish(dipeo(dir.path(), &["run", "d.yaml", "--quiet"])).await;
@@ -631,4 +628,51 @@ async fn debug_shows_our_own_log_on_standard_error() {
         &serde_json::from_str(out.lines().find(|line| line.contains("EXECUTION_LOG")).unwrap()).unwrap(),
         "hi"
     ));
+}
+
+#[tokio::test]
+async fn output_that_got_lost_is_no_success() {
+    let dir = folder(&diagrams::bash("echo hi"));
+    for args in [&["run", "d.yaml", "--json"][..], &["run", "d.yaml"]] {
+        let mut command = dipeo(dir.path(), args);
+        command.stdout(std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap());
+        let output = command.spawn().unwrap().wait_with_output();
+        let output = timeout(wait::PATIENCE, output).await.expect("dipeo ends").unwrap();
+        let err = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(code(output.status), 1, "{err}");
+        assert!(err.contains("can't write to standard output any more"), "{err}");
+    }
+}
+
+/// A run may be over before a browser has started; it is served until the browser has seen it.
+#[tokio::test]
+async fn a_browser_that_was_asked_for_gets_to_see_a_short_run() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let dir = folder(&diagrams::bash("echo hi"));
+    let opener = dir.path().join("bin/xdg-open");
+    std::fs::create_dir(dir.path().join("bin")).unwrap();
+    // What a browser does with the link, late.
+    let script = "#!/usr/bin/env python3
+import sys, time, urllib.request
+time.sleep(1.5)
+server, run = sys.argv[1].split('/executions/')
+open('opened', 'w').write(sys.argv[1])
+with urllib.request.urlopen(f'{server}/sse/unified/executions/{run}') as stream, open('seen', 'wb') as seen:
+    seen.write(stream.read())
+";
+    std::fs::write(&opener, script).unwrap();
+    std::fs::set_permissions(&opener, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = dipeo(dir.path(), &["run", "d.yaml", "--browser"]);
+    let path = std::env::var("PATH").unwrap();
+    command.env("PATH", format!("{}:{path}", dir.path().join("bin").display()));
+    let (code, _, err) = finish(command).await;
+    assert_eq!(code, 0, "{err}");
+    let seen =
+        wait::until("the browser's file", async || match std::fs::read_to_string(dir.path().join("seen")) {
+            Ok(seen) if seen.contains("STREAM_END") => Ok(seen),
+            other => Err(other.ok()),
+        })
+        .await;
+    assert!(seen.contains("\"status\":\"COMPLETED\""), "{seen}");
 }

@@ -29,7 +29,8 @@ Examples:
 
 Exit codes:
   0    done
-  1    the run failed, or a node in it (but not with `on_error: continue`)
+  1    the run failed, or a node in it (but not with `on_error: continue`),
+       or its output could not be written, for instance to a full disk
   2    nothing was run: wrong usage, a faulty diagram, no such server, ...
   124  the run took longer than --timeout
   130  interrupted with Ctrl-C, or aborted by somebody else

@@ -36,7 +36,6 @@ struct Job {
 
 /// Runs a diagram, here or on a server, and shows it until its end.
 pub(crate) async fn run(args: RunArgs, screen: Screen) -> Result<Exit, CliError> {
-    let signals = Signals::listen(screen.clone(), "ending the run")?;
     let style = match (args.json, args.quiet) {
         (true, _) => Style::Json,
         (false, true) => Style::Quiet,
@@ -44,12 +43,17 @@ pub(crate) async fn run(args: RunArgs, screen: Screen) -> Result<Exit, CliError>
     };
     let inputs = input::inputs(args.inputs.as_deref(), args.input_data.as_deref())?;
     let diagram = input::diagram(&args.diagram)?;
+    // Not before: until here a signal does what it does to everybody, also where a pipe or a terminal gives no text.
+    let signals = Signals::listen(screen.clone(), "ending the run")?;
     let (timeout, path, debug, browser) = (args.timeout, args.path(), args.debug, args.browser);
+    let shown = screen.clone();
     let job = Job { screen, signals, diagram, inputs, timeout, path, style, debug, browser };
-    match &args.server {
-        Some(address) => Box::pin(remote::run(job, address, args.base_dir.as_deref())).await,
-        None => Box::pin(local::run(job, &args)).await,
-    }
+    let exit = match &args.server {
+        Some(address) => Box::pin(remote::run(job, address, args.base_dir.as_deref())).await?,
+        None => Box::pin(local::run(job, &args)).await?,
+    };
+    // A script must see that what it reads is not all there was.
+    Ok(if exit == Exit::Done && shown.lost_output() { Exit::RunFailed } else { exit })
 }
 
 // === impl Job ===

@@ -26,6 +26,8 @@ struct Shared {
     /// Whether there is a live part, which messages on standard error have to go above. Apart from `out`, so that such a
     /// message doesn't wait for a standard output that is stuck.
     live: AtomicBool,
+    /// Whether something that somebody wanted could not be written.
+    lost: AtomicBool,
     palette: Palette,
 }
 
@@ -68,7 +70,12 @@ impl Screen {
     pub(crate) fn new() -> Self {
         let on = anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never;
         let out = Mutex::new(Out { open: true, bottom: Vec::new() });
-        Self(Arc::new(Shared { out, live: AtomicBool::new(false), palette: Palette { on } }))
+        Self(Arc::new(Shared {
+            out,
+            live: AtomicBool::new(false),
+            lost: AtomicBool::new(false),
+            palette: Palette { on },
+        }))
     }
 
     pub(crate) fn palette(&self) -> Palette {
@@ -89,6 +96,11 @@ impl Screen {
     /// Writes a line to standard output and flushes it.
     pub(crate) fn out(&self, line: &[u8]) {
         self.write(&mut self.0.out.lock(), &[line, b"\n"].concat());
+    }
+
+    /// Whether something could not be written, though somebody still wanted it: the disk is full, for instance.
+    pub(crate) fn lost_output(&self) -> bool {
+        self.0.lost.load(Ordering::Acquire)
     }
 
     /// Replaces the live part by `above`, which stays, and a new live part, in one write so that it doesn't flicker. No line
@@ -138,6 +150,7 @@ impl Screen {
             out.bottom.clear();
             self.0.live.store(false, Ordering::Release);
             if error.kind() != io::ErrorKind::BrokenPipe {
+                self.0.lost.store(true, Ordering::Release);
                 self.err(&format!("warning: can't write to standard output any more: {error}"));
             }
         }

@@ -113,14 +113,17 @@ fn reason_text(reason: EndReason) -> &'static str {
 // === impl Problem ===
 
 impl Problem {
-    /// Reads a refusal; a body that is no problem+json becomes the detail.
+    /// Reads a refusal; a body that is no problem+json is quoted in the detail.
     pub(crate) fn read(status: u16, title: &str, body: &[u8]) -> Self {
         let mut problem =
             Self { status, kind: "about:blank".to_owned(), title: title.to_owned(), ..Self::default() };
         let Ok(Value::Object(map)) = serde_json::from_slice(body) else {
             let body = String::from_utf8_lossy(body);
             let body = core_events::limits::head(body.trim(), QUOTED_BYTES);
-            problem.detail = Some(body.to_owned()).filter(|body| !body.is_empty());
+            // Of a proxy, or of a server that is no DiPeO: its words may be anything, such as a page of HTML.
+            let body = body.split_whitespace().collect::<Vec<_>>().join(" ");
+            problem.detail =
+                (!body.is_empty()).then(|| format!("the server refused: {status} {title} ({body})"));
             return problem;
         };
         let text = |key: &str| map.get(key).and_then(Value::as_str).map(str::to_owned);
@@ -184,7 +187,11 @@ mod tests {
     #[test]
     fn a_refusal_of_somebody_else_is_quoted_in_part() {
         let problem = Problem::read(502, "Bad Gateway", "ü".repeat(500).as_bytes());
-        assert!(problem.detail.unwrap().len() <= QUOTED_BYTES);
+        assert!(problem.detail.unwrap().len() <= QUOTED_BYTES + 50);
+        assert_eq!(
+            Problem::read(501, "Not Implemented", b"<html>\n  <p>no</p>\n</html>").to_string(),
+            "the server refused: 501 Not Implemented (<html> <p>no</p> </html>)"
+        );
         assert_eq!(
             Problem::read(502, "Bad Gateway", b" ").to_string(),
             "the server refused: 502 Bad Gateway"

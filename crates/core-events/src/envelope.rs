@@ -1,7 +1,7 @@
 //! The JSON event: `{"type", "execution_id", "data", "timestamp", "seq", …}`.
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize, de::DeserializeOwned, ser::SerializeMap};
+use serde::{Serialize, de::DeserializeOwned, ser::SerializeMap};
 use serde_json::{Map, Value};
 
 use crate::{Event, EventType, ExecutionId, ExecutionIdError, Seq, Timestamp, TimestampError, UnknownEvent};
@@ -127,13 +127,6 @@ impl Serialize for Envelope {
             map.serialize_entry(key, value)?;
         }
         map.end()
-    }
-}
-
-impl<'de> Deserialize<'de> for Envelope {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = <&serde_json::value::RawValue>::deserialize(deserializer)?;
-        Self::decode(raw.get().as_bytes()).map_err(serde::de::Error::custom)
     }
 }
 

@@ -65,6 +65,9 @@ pub struct NodeState {
     pub ended_at: Option<Timestamp>,
     /// Why its latest run failed.
     pub error: Option<String>,
+    /// Why it last failed, whatever its later runs did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
     /// What its latest run produced.
     pub output: Option<Value>,
     /// The beginning of an output that is stored beside the log.
@@ -188,6 +191,9 @@ impl ExecutionState {
         if event.label.is_some() {
             node.label.clone_from(&event.label);
         }
+        if event.status == NodeStatus::Failed {
+            node.last_error.clone_from(&event.error);
+        }
         if event.status == NodeStatus::Running {
             // A new run of the node: what the last one left behind is no longer its state.
             node.iterations = event.iteration.unwrap_or(node.iterations.saturating_add(1));
@@ -222,6 +228,7 @@ impl NodeState {
             started_at: None,
             ended_at: None,
             error: None,
+            last_error: None,
             output: None,
             output_preview: None,
             output_ref: None,

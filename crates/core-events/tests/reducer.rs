@@ -120,6 +120,20 @@ fn a_failure_keeps_its_error_and_its_reason() {
 }
 
 #[test]
+fn a_node_that_runs_again_remembers_why_it_failed() {
+    let facts = [
+        facts::node_start(&cx(1), &start("a", 1)),
+        facts::node_error(&cx(2), &failed("a", false)),
+        facts::node_start(&cx(3), &start("a", 2)),
+    ];
+    let events: Vec<_> = (1..).zip(facts).map(|(seq, fact)| fact.into_envelope(seq)).collect();
+    let state = ExecutionState::fold(id(), &events);
+    let node = &state.nodes["a"];
+    assert_eq!((node.error.as_deref(), node.last_error.as_deref()), (None, Some("no")));
+    assert!(state.failed_nodes.contains("a"));
+}
+
+#[test]
 fn nothing_follows_the_terminal_event() {
     let mut state = ExecutionState::fold(id(), &run());
     let late = facts::node_start(&cx(13), &start("z", 1)).into_envelope(13);

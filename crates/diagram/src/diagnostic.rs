@@ -2,6 +2,8 @@
 
 use std::{fmt, sync::Arc};
 
+use core_events::limits;
+
 use crate::nearest;
 
 /// Most errors, and most warnings, that one file is given in full; the rest is counted.
@@ -60,6 +62,18 @@ pub(crate) struct Report {
     warnings: usize,
     dropped: usize,
     search: nearest::Budget,
+}
+
+/// A text that quotes megabytes of the file helps nobody: its middle goes.
+fn clipped(text: String) -> String {
+    const LONGEST: usize = 2_000;
+    const TAIL: usize = 300;
+    if text.len() <= LONGEST {
+        return text;
+    }
+    let head = limits::head(&text, LONGEST - TAIL);
+    let tail = text.get(text.ceil_char_boundary(text.len() - TAIL)..).unwrap_or_default();
+    format!("{head} … {tail}")
 }
 
 // === impl Location ===
@@ -210,7 +224,9 @@ impl Report {
         if *count > MAX_EACH {
             self.dropped += 1;
         } else {
-            self.list.push(Diagnostic { file: Arc::clone(&self.file), ..diagnostic });
+            let Diagnostic { severity, location, message, help, .. } = diagnostic;
+            let (message, help) = (clipped(message), help.map(clipped));
+            self.list.push(Diagnostic { severity, file: Arc::clone(&self.file), location, message, help });
         }
     }
 

@@ -15,7 +15,7 @@ impl Default for Budget {
 
 impl Budget {
     /// The candidate closest to `name` by edits (a swap of neighbours is one), case aside; the first of equals. None
-    /// when a third or more of the characters would have to change.
+    /// when more than a third of the characters, rounded up, or all of them would have to change.
     pub(crate) fn nearest<'a>(
         &mut self,
         name: &str,
@@ -33,7 +33,8 @@ impl Budget {
                 continue;
             }
             self.0 = self.0.checked_sub(length * other + 1)?;
-            let limit = length.max(other).div_ceil(3);
+            let longer = length.max(other);
+            let limit = longer.div_ceil(3).min(longer - 1);
             if length.abs_diff(other) > limit {
                 continue;
             }
@@ -59,6 +60,8 @@ mod tests {
         assert_eq!(near("end"), Some("End"));
         assert_eq!(near("Something else"), None);
         assert_eq!(near(""), None);
+        assert_eq!(Budget::default().nearest("a", ["s", "a[b]"]), None);
+        assert_eq!(Budget::default().nearest("a", ["s", "A", "ab"]), Some("A"));
     }
 
     #[test]

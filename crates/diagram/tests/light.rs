@@ -277,6 +277,14 @@ fn a_run_begins_at_start_nodes_or_else_where_nothing_ends() {
 }
 
 #[test]
+fn faults_never_quote_megabytes() {
+    let text = format!("nodes: [{{label: A, type: {}é}}]", "x".repeat(3_000_000));
+    let told = load_light(&text, "test.light.yaml").unwrap_err().to_string();
+    assert!(told.len() < 3_000, "{} bytes", told.len());
+    assert!(told.starts_with("test.light.yaml:1:") && told.contains(" … "), "{told}");
+}
+
+#[test]
 fn a_file_may_say_who_it_is() {
     let nodes = "nodes: [{type: start}]";
     let named = load(&format!("{nodes}\nname: outer\nmetadata: {{id: abc, name: inner}}"));

@@ -16,7 +16,7 @@ use core_events::{
 };
 use diagram::{ExecutableDiagram, NodeIndex, OnError};
 use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
 use serde_json::{Map, Value};
 use tokio::{
     sync::Mutex,
@@ -59,7 +59,7 @@ struct Run {
     working: FuturesUnordered<BoxFuture<'static, Done>>,
     /// Work that ended while something else was waited for.
     done: VecDeque<Done>,
-    failed: Vec<NodeId>,
+    failed: IndexSet<NodeId>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -97,7 +97,7 @@ pub(crate) async fn run(options: &EngineOptions, guardian: Arc<Guardian>, reques
         at_work: IndexMap::new(),
         working: FuturesUnordered::new(),
         done: VecDeque::new(),
-        failed: Vec::new(),
+        failed: IndexSet::new(),
     };
     run.drive(timeout, abort).await
 }
@@ -236,8 +236,8 @@ impl Run {
             }
             Err(message) => {
                 let tolerated = node.on_error == OnError::Continue;
-                if !tolerated && !self.failed.contains(&node.id) {
-                    self.failed.push(node.id.clone());
+                if !tolerated {
+                    self.failed.insert(node.id.clone());
                 }
                 let error = NodeError {
                     node: self.node_ref(index),
@@ -300,7 +300,7 @@ impl Run {
 
     async fn complete(mut self) -> RunOutcome {
         self.report_never_started().await;
-        let complete = ExecutionComplete { failed_nodes: self.failed.clone() };
+        let complete = ExecutionComplete { failed_nodes: self.failed.iter().cloned().collect() };
         let turn = self.reporter.turn().await;
         turn.observer.on_execution_complete(&turn.cx, &complete).await;
         let status = ExecutionStatus::Completed;
@@ -321,7 +321,7 @@ impl Run {
         groups.gone().await;
         self.report_never_started().await;
 
-        let failed_nodes = self.failed;
+        let failed_nodes = self.failed.into_iter().collect();
         let turn = self.reporter.turn().await;
         match stop {
             Stop::Failed { reason, error, node } => {

@@ -13,7 +13,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
 use transport_sse::WriteDeadline;
 
-use crate::{Config, guards::host::LocalAddr};
+use crate::{Config, descriptors, guards::host::LocalAddr};
 
 /// How long to wait when the system has no connection to give, for instance for lack of file descriptors.
 const BACK_OFF: Duration = Duration::from_millis(100);
@@ -52,7 +52,7 @@ impl Acceptor {
             http,
             app,
             write_timeout: config.write_timeout,
-            room: Arc::new(Semaphore::new(config.max_connections)),
+            room: Arc::new(Semaphore::new(descriptors::room(config.max_connections))),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             kill: CancellationToken::new(),

@@ -52,7 +52,8 @@ pub struct Config {
     pub header_timeout: Duration,
     /// How long a client may take nothing of what it is sent.
     pub write_timeout: Duration,
-    /// Open connections; further ones wait in the system's queue.
+    /// Open connections; further ones wait in the system's queue. Fewer where the system's bound on open files would leave
+    /// runs too few.
     pub max_connections: usize,
     /// Open streams; further ones are turned away.
     pub max_streams: usize,

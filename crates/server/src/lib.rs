@@ -13,6 +13,7 @@ mod accept;
 mod app;
 mod cli_sessions;
 mod config;
+mod descriptors;
 mod diagrams;
 mod executions;
 mod guards;

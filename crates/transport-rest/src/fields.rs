@@ -7,6 +7,9 @@ use serde_json::{Map, Value};
 
 use crate::Problem;
 
+/// The most unknown fields that are named, so that an answer stays far smaller than what it answers.
+const MAX_UNKNOWN: usize = 20;
+
 /// Takes the fields that are expected out of an object; what is left at the end is unknown.
 #[derive(Debug)]
 pub(crate) struct Fields {
@@ -63,8 +66,11 @@ impl Fields {
 
     /// Refuses the body if anything was wrong with it.
     pub(crate) fn finish(mut self) -> Result<(), Problem> {
-        for name in self.map.keys() {
+        for name in self.map.keys().take(MAX_UNKNOWN) {
             self.errors.push(format!("{}: {}", shown(name), unknown("field", name, &self.known)));
+        }
+        if let Some(more) = self.map.len().checked_sub(MAX_UNKNOWN).filter(|more| *more > 0) {
+            self.errors.push(format!("… and {more} more unknown fields"));
         }
         if self.errors.is_empty() { Ok(()) } else { Err(invalid(self.errors)) }
     }

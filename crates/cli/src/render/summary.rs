@@ -19,7 +19,8 @@ const SHOWN_NODES: usize = 20;
 pub(super) fn lines(state: &ExecutionState, palette: Palette) -> Vec<String> {
     let mut lines = vec![head(state, palette)];
     for id in state.failed_nodes.iter().take(SHOWN_NODES) {
-        let error = state.nodes.get(id).and_then(|node| node.error.as_deref()).unwrap_or("no error text");
+        let error =
+            state.nodes.get(id).and_then(|node| node.last_error.as_deref()).unwrap_or("no error text");
         let error = text::line(first_line(error)).into_owned();
         let label = line::label(state, id);
         let text = format!("{label}: {}", text::bounded(&error, SHOWN_BYTES));

@@ -1,10 +1,11 @@
 //! Running here, with a server of our own for as long as the run takes.
 
-use std::{net::Ipv4Addr, sync::Arc};
+use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use client::Client;
 use core_events::ports::{Control, ControlError, DiagramSource, Executions, StartError, StartExecution};
 use server::{Config, Server};
+use tokio::time::{sleep, timeout};
 
 use super::{Job, watch::watch};
 use crate::{args::RunArgs, error::CliError, exit::Exit, input, serve};
@@ -23,12 +24,34 @@ pub(super) async fn run(job: Job, args: &RunArgs) -> Result<Exit, CliError> {
     let mut config = Config::load(&sources).map_err(|error| CliError::Startup(error.to_string()))?;
     config.base_dir = base_dir.or(config.base_dir);
     let server = Server::start(config).await.map_err(|error| CliError::Startup(error.to_string()))?;
+    let browser = job.browser;
     let result = run_on(job, &server).await;
+    if let (true, Ok((_, events))) = (browser, &result) {
+        let seen = timeout(BROWSER, seen_elsewhere(&server, *events)).await;
+        if seen.is_err() {
+            tracing::info!("no browser came to see the run");
+        }
+    }
     server.stop().await;
-    result
+    result.map(|(exit, _)| exit)
 }
 
-async fn run_on(job: Job, server: &Server) -> Result<Exit, CliError> {
+/// How long a browser that was asked for may take to open the page of a run that is over.
+const BROWSER: Duration = Duration::from_secs(10);
+
+/// Waits until somebody besides us, who took `events` events, was given some, and nobody reads any more.
+async fn seen_elsewhere(server: &Server, events: u64) {
+    loop {
+        let stats = server.router().stats();
+        if stats.delivered > events && stats.subscriptions == 0 {
+            return;
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Returns the exit and how many events the run had.
+async fn run_on(job: Job, server: &Server) -> Result<(Exit, u64), CliError> {
     let client = Client::new(&format!("http://{}", server.local_addr())).map_err(CliError::Start)?;
     let executions = server.executions();
     let request = StartExecution {
@@ -63,5 +86,6 @@ async fn run_on(job: Job, server: &Server) -> Result<Exit, CliError> {
     view.close();
     watched?;
     view.finish();
-    Ok(Exit::of_run(view.state(), job.signals.received()))
+    let events = view.state().last_seq.unwrap_or(0);
+    Ok((Exit::of_run(view.state(), job.signals.received()), events))
 }

@@ -124,6 +124,9 @@ impl<'a> Composer<'a> {
             ErrorKind::InvalidIndentation | ErrorKind::ExpectedBlockMappingKey => {
                 Some("check the indentation of this line and of the one before")
             }
+            ErrorKind::ExpectedFlowMappingSeparator | ErrorKind::ExpectedFlowSequenceSeparator => Some(
+                "inside `{…}` and `[…]`, put quotes around a text that contains a bracket, brace or comma",
+            ),
             ErrorKind::UnclosedFlowCollection { .. } => Some("close it with `}` or `]`"),
             ErrorKind::UnclosedQuotedScalar => Some("close it with the quote that it begins with"),
             ErrorKind::UnknownAnchor => Some(

@@ -80,6 +80,8 @@ async fn python_functions_and_top_level_returns() {
     );
     assert_eq!(python("text = '''a\n\n  b'''\nresult = text", nothing.clone()).await, Ok(json!("a\n\n  b")));
     assert_eq!(python("result = 5\nraise SystemExit", nothing.clone()).await, Ok(json!(5)));
+    assert_eq!(python("import sys\ndef main(i):\n    sys.exit(0)", nothing.clone()).await, Ok(Value::Null));
+    assert_eq!(python("import sys\nsys.exit()\nreturn 1", nothing.clone()).await, Ok(Value::Null));
     assert_eq!(
         python("import sys\nsys.exit('bye')", nothing).await,
         Err("SystemExit: bye (line 2)".to_owned())
@@ -96,6 +98,8 @@ async fn python_results_travel_as_they_are() {
         )
     );
     for (code, message) in [
+        ("result = [-2**63 - 1]", "ValueError: -9223372036854775809 is beyond 64 bits; hand it on as text"),
+        ("result = {'n': 2**64}", "ValueError: 18446744073709551616 is beyond 64 bits; hand it on as text"),
         ("result = float('nan')", "ValueError: Out of range float values are not JSON compliant"),
         ("result = {(1, 2): 3}", "TypeError: keys must be str, int, float, bool or None, not tuple"),
         ("result = []\nresult.append(result)", "ValueError: Circular reference detected"),
@@ -121,6 +125,13 @@ async fn python_errors_name_the_line_and_the_log_has_the_traceback() {
             "  File \"<Code>\", line 3, in f",
         ]
     );
+    let mut graph = Graph::new();
+    graph.python("Code", "x = {}\nreturn x['q']");
+    let ran = run(graph).await;
+    assert_eq!(ran.error("Code"), "KeyError: 'q' (line 2)");
+    let log = ran.recorder.logs("node_0", "stderr");
+    assert_eq!(log[..2], ["Traceback (most recent call last):", "  File \"<Code>\", line 2, in code"]);
+    assert!(!log.iter().any(|line| line.contains("another exception")), "{log:?}");
     assert_eq!(
         python("a = 1\nif a\n  pass", json!({})).await,
         Err("SyntaxError: expected ':' (line 2)".to_owned())
@@ -174,6 +185,18 @@ async fn python_from_a_file() {
 }
 
 #[tokio::test]
+async fn files_with_the_names_of_python_s_own_modules_do_no_harm() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["ast.py", "json.py", "re.py"] {
+        std::fs::write(dir.path().join(name), "raise ImportError('not this one')").unwrap();
+    }
+    let mut graph = Graph::new();
+    graph.python("Code", "result = 1");
+    let ran = run_with(graph, Setup { base_dir: dir.path().into(), ..Setup::default() }).await;
+    assert_eq!(ran.output("Code"), json!(1));
+}
+
+#[tokio::test]
 async fn bash_sees_its_inputs_and_answers_by_stdout() {
     let mut graph = Graph::new();
     let values = graph.python(
@@ -195,6 +218,24 @@ async fn bash_sees_its_inputs_and_answers_by_stdout() {
     );
     assert_eq!(ran.recorder.logs("node_3", "stderr"), [base_dir.to_str().unwrap()]);
     assert_eq!(ran.recorder.logs("node_3", "stdout").len(), 2);
+}
+
+#[tokio::test]
+async fn bash_finds_inputs_whose_names_no_variable_can_have() {
+    let mut graph = Graph::new();
+    let one = graph.python("One", "result = 'one'");
+    let node = graph.bash("Code", "for key in $INPUT_KEYS; do name=INPUT_$key; echo \"$key ${!name}\"; done");
+    let clash = graph.bash("Clash", "true");
+    for name in ["my data", "a=b", "x_y"] {
+        graph.named(one, node, name);
+    }
+    for name in ["x y", "x-y"] {
+        graph.named(one, clash, name);
+    }
+    let ran = run(graph).await;
+    assert_eq!(ran.output("Code"), json!("my_data one\na_b one\nx_y one"));
+    let error = "the inputs `x y` and `x-y` would both be `INPUT_x_y`; label one connection differently";
+    assert_eq!(ran.error("Clash"), error);
 }
 
 #[tokio::test]

@@ -153,8 +153,8 @@ pub(super) fn load(sources: &ConfigSources) -> Result<Config, ConfigError> {
     }
     let exposed_before = loader.exposed();
     for (key, text) in &sources.flags {
-        let place = format!("--{}", key.replace(['_', '.'], "-"));
-        loader.take(&place, key, key, Value { raw: Raw::Text(text), dir: &sources.dir });
+        let flag = format!("--{}", key.replace(['_', '.'], "-"));
+        loader.take("command line", key, &flag, Value { raw: Raw::Text(text), dir: &sources.dir });
     }
     let said_so = sources.flags.iter().any(|(key, _)| *key == "host");
     if let (Some(host), false) = (exposed_before, said_so) {

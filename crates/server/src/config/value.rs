@@ -9,6 +9,11 @@ use std::{
 use http::uri::{Authority, Uri};
 use toml::de::DeValue;
 
+use crate::guards::host::is_plain;
+
+/// The longest time that can be set: a year.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// A value and where relative paths in it start.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Value<'a> {
@@ -45,7 +50,7 @@ impl<'a> Value<'a> {
             .ok_or_else(|| self.expected(&format!("a whole number from {min} to {max}")))
     }
 
-    /// Seconds, more than none.
+    /// Seconds, more than none, and few enough to be added to any instant.
     pub(super) fn seconds(self) -> Result<Duration, String> {
         let text = match self.raw {
             Raw::Text(text) => Some(text),
@@ -54,9 +59,12 @@ impl<'a> Value<'a> {
             Raw::Toml(_) => None,
         };
         text.and_then(|text| text.trim().parse::<f64>().ok())
-            .filter(|seconds| *seconds > 0.0)
             .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-            .ok_or_else(|| self.expected("a number of seconds greater than 0"))
+            .filter(|time| !time.is_zero() && *time <= LONGEST)
+            .ok_or_else(|| {
+                let longest = LONGEST.as_secs();
+                self.expected(&format!("a number of seconds greater than 0 and at most {longest}"))
+            })
     }
 
     pub(super) fn truth(self) -> Result<bool, String> {
@@ -92,7 +100,7 @@ impl<'a> Value<'a> {
     pub(super) fn hosts(self) -> Result<Vec<String>, String> {
         self.list(|text| {
             let authority = text.parse::<Authority>().ok()?;
-            (!text.contains('@') && !authority.host().is_empty()).then(|| text.to_ascii_lowercase())
+            is_plain(&authority).then(|| text.to_ascii_lowercase())
         })
         .ok_or_else(|| self.expected("a list of host names (such as monitor.example.org or 192.0.2.1:8000)"))
     }

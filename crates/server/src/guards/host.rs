@@ -66,7 +66,7 @@ fn check(allowed: &AllowedHosts, request: &Request) -> Result<(), Problem> {
     };
     // A target may name a host as well (`GET http://…`), and then that is what counts for proxies.
     for authority in [Some(&named), request.uri().authority()].into_iter().flatten() {
-        if !allowed.allows(authority, local) {
+        if !is_plain(authority) || !allowed.allows(authority, local) {
             return Err(refusal(authority.as_str()));
         }
     }
@@ -80,10 +80,18 @@ pub(super) fn named_host(headers: &HeaderMap) -> Result<Authority, Problem> {
         return Err(malformed());
     };
     let authority: Authority = value.as_bytes().try_into().map_err(|_| malformed())?;
-    let plain = !authority.as_str().contains('@') && !authority.host().is_empty();
-    // A port that is none would count as no port.
-    let whole = authority.port().is_some() || !authority.as_str().trim_end_matches(']').ends_with(':');
-    if plain && whole { Ok(authority) } else { Err(malformed()) }
+    if is_plain(&authority) { Ok(authority) } else { Err(malformed()) }
+}
+
+/// Whether it is a host, or a host and a port. A user's name before them would be taken for the host by some, and a port
+/// that is no number for no port.
+pub(crate) fn is_plain(authority: &Authority) -> bool {
+    let host = authority.host();
+    !host.is_empty()
+        && match authority.as_str().strip_prefix(host) {
+            Some(rest) => rest.is_empty() || authority.port_u16().is_some(),
+            None => false,
+        }
 }
 
 fn malformed() -> Problem {
@@ -141,14 +149,21 @@ mod tests {
             }
             headers
         };
-        assert!(named_host(&headers(&["localhost:1"])).is_ok());
+        for right in ["localhost:1", "localhost", "[::1]", "[::1]:1"] {
+            assert!(named_host(&headers(&[right])).is_ok(), "{right}");
+        }
         for wrong in [
             &[][..],
             &["a", "b"],
             &[""],
             &["a b"],
             &["user@localhost"],
+            &["localhost@localhost"],
             &["localhost:"],
+            &["localhost:99999"],
+            &["localhost:x"],
+            &["localhost:8000."],
+            &["[::1]:x"],
             &["http://a"],
             &["a/b"],
         ] {

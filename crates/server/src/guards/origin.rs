@@ -7,7 +7,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use transport_rest::Problem;
 
 use super::{changes_state, host::named_host};
@@ -29,14 +29,18 @@ impl AllowedOrigins {
         if !changes_state(method) && !headers.contains_key(header::UPGRADE) {
             return Ok(());
         }
-        let text = |name: &str| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()));
-        if let Some(origin) = text(header::ORIGIN.as_str()) {
-            let origin = origin.to_ascii_lowercase();
+        let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase();
+        if headers.contains_key(header::ORIGIN) {
             let host = named_host(headers)?.as_str().to_ascii_lowercase();
-            let own = ["http://", "https://"].iter().any(|scheme| origin.strip_prefix(scheme) == Some(&host));
-            return if own || self.0.contains(&origin) { Ok(()) } else { Err(refusal(&origin)) };
+            let own = |origin: &str| {
+                ["http://", "https://"].iter().any(|scheme| origin.strip_prefix(scheme) == Some(&host))
+            };
+            // Where there are several, each has to be one of ours.
+            let mut origins = headers.get_all(header::ORIGIN).iter().map(text);
+            let foreign = origins.find(|origin| !own(origin) && !self.0.contains(origin));
+            return foreign.map_or(Ok(()), |origin| Err(refusal(&origin)));
         }
-        match text("sec-fetch-site").as_deref() {
+        match headers.get("sec-fetch-site").map(text).as_deref() {
             None | Some("same-origin" | "none") => Ok(()),
             Some(site) => Err(refusal(site)),
         }
@@ -98,5 +102,15 @@ mod tests {
             headers.insert(header::UPGRADE, "websocket".parse().unwrap());
             assert_eq!(allowed.check(&Method::GET, &headers).is_ok(), expected, "{origin:?} {site:?}");
         }
+    }
+
+    #[test]
+    fn a_second_origin_is_looked_at_too() {
+        let allowed = AllowedOrigins::new(&[]);
+        let mut headers = HeaderMap::new();
+        headers.insert(header::HOST, "localhost:8000".parse().unwrap());
+        headers.append(header::ORIGIN, "http://localhost:8000".parse().unwrap());
+        headers.append(header::ORIGIN, "http://evil.example.org".parse().unwrap());
+        assert!(allowed.check(&Method::POST, &headers).is_err());
     }
 }

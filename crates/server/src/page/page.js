@@ -205,8 +205,37 @@ function followRun(id) {
     lamp('failed', problem ? problem.title : 'not connected');
     if (problem) note(problem.detail);
   });
-  es.onmessage = (event) => {
-    const data = JSON.parse(event.data);
+  // What comes while the server is asked waits here, so that nothing older is shown over something newer at the end.
+  const arrived = [];
+  let busy = false;
+  es.onmessage = async (event) => {
+    arrived.push(JSON.parse(event.data));
+    if (busy) return;
+    busy = true;
+    try {
+      while (arrived.length) {
+        const data = arrived.shift();
+        handle(data);
+        if (data.type === 'STREAM_GAP' && !data.data.reset) await adopt();
+      }
+    } finally {
+      busy = false;
+    }
+  };
+
+  // The server's own fold knows what fell into a gap.
+  async function adopt() {
+    const response = await fetch(`/api/v1/executions/${id}`).catch(() => null);
+    const state = response && response.ok && await response.json().catch(() => null);
+    if (!state) return;
+    run.started = run.started || state.started_at;
+    runChanged(state, state.ended_at || state.started_at);
+    for (const [nodeId, node] of Object.entries(state.nodes)) {
+      nodeChanged({ ...node, node_id: nodeId, iteration: node.iterations }, node.started_at);
+    }
+  }
+
+  function handle(data) {
     const time = (data.data && data.data.timestamp) || data.timestamp;
     // Of sub-runs, whose nodes have names of their own, only the log is shown.
     if (data.execution_id !== id && data.type !== 'EXECUTION_LOG') return;
@@ -241,7 +270,7 @@ function followRun(id) {
         }
         break;
     }
-  };
+  }
 
   $('abort').hidden = false;
   $('abort').onclick = async () => {
@@ -291,6 +320,8 @@ function listRuns() {
 
   function show(id, status, name, started, endedAt) {
     const entry = row(id);
+    // An answer that was long on its way may be older than what is shown; a run that has ended does not run again.
+    if (TERMINAL.includes(entry.tr.dataset.status) && !TERMINAL.includes(status)) return;
     entry.tr.dataset.status = status;
     setBadge(entry.badge, status);
     if (name) entry.link.textContent = name;
@@ -320,20 +351,32 @@ function listRuns() {
   let pending = [];
   const es = new EventSource('/sse/executions?types=EXECUTION_STATUS_CHANGED');
   watchConnection(es, () => lamp('failed', 'not connected'));
-  es.onmessage = async (event) => {
+  async function loadAgain() {
+    pending = pending || [];
+    next = '/api/v1/executions';
+    try {
+      await load();
+    } catch (error) {
+      lamp('failed', error.message);
+    }
+    (pending || []).forEach(changed);
+    pending = null;
+  }
+  es.onmessage = (event) => {
     const data = JSON.parse(event.data);
     switch (data.type) {
       case 'CONNECTION_ESTABLISHED':
         // Also when it came back: the list is the truth for what was missed.
-        pending = pending || [];
-        next = '/api/v1/executions';
-        try {
-          await load();
-        } catch (error) {
-          lamp('failed', error.message);
+        loadAgain();
+        break;
+      case 'STREAM_GAP':
+        if (data.data.reset) {
+          // The server was started anew, and knows nothing of these.
+          rows.clear();
+          $('runs').replaceChildren();
+          $('no-runs').hidden = false;
         }
-        (pending || []).forEach(changed);
-        pending = null;
+        loadAgain();
         break;
       case 'EXECUTION_STATUS_CHANGED':
         if (pending) pending.push(data);

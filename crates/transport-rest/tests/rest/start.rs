@@ -82,6 +82,16 @@ async fn every_fault_of_a_body_is_named_at_once() {
 }
 
 #[tokio::test]
+async fn a_body_of_faults_gets_a_short_answer() {
+    let app = App::new();
+    let fields: serde_json::Map<_, _> = (0..50).map(|i| (format!("k{i}"), json!(1))).collect();
+    let answer = app.post(EXECUTIONS, json!(fields).to_string()).await;
+    assert_eq!(answer.status, 422);
+    let errors = answer.body["errors"].as_array().unwrap();
+    assert_eq!((errors.len(), &errors[20]), (21, &json!("… and 30 more unknown fields")));
+}
+
+#[tokio::test]
 async fn without_a_diagram_nothing_runs_yet() {
     let app = App::new();
     for body in ["{}", "", r#"{"diagram":null}"#] {

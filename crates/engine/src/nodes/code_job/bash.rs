@@ -1,13 +1,15 @@
 //! Bash code.
 //!
 //! The script finds the names of its inputs in `INPUT_KEYS`, separated by blanks, and each value in `INPUT_<name>`: text
-//! as it is, null as an empty text, everything else as JSON. Its stdin is empty. Its output is what it writes to stdout,
+//! as it is, null as an empty text, everything else as JSON. What a shell's variable can't have in its name is `_` there:
+//! the input `my data` is `my_data`. Its stdin is empty. Its output is what it writes to stdout,
 //! without the blanks around it. A status other than zero fails the node with `bash exited with status 3:` and the last
 //! lines of stderr.
 
 use std::{ffi::OsString, io::Write as _};
 
 use diagram::CodeSource;
+use indexmap::IndexMap;
 use serde_json::Value;
 use tempfile::NamedTempFile;
 
@@ -62,27 +64,30 @@ fn temporary(code: &str) -> std::io::Result<NamedTempFile> {
 }
 
 fn environment(program: &Program) -> Result<Vec<(OsString, OsString)>, String> {
-    let mut variables = vec![(
-        "INPUT_KEYS".to_owned(),
-        program.inputs.keys().map(String::as_str).collect::<Vec<_>>().join(" "),
-    )];
+    // The input that each variable is, by the variable's name.
+    let mut inputs: IndexMap<String, &str> = IndexMap::new();
+    for name in program.inputs.keys() {
+        if let Some(other) = inputs.insert(variable(name), name) {
+            return Err(format!(
+                "the inputs `{other}` and `{name}` would both be `INPUT_{}`; label one connection differently",
+                variable(name)
+            ));
+        }
+    }
+    let keys: Vec<&str> = inputs.keys().map(String::as_str).collect();
+    let mut variables = vec![("INPUT_KEYS".to_owned(), keys.join(" "))];
     for (name, value) in &program.inputs {
         let text = match &**value {
             Value::Null => String::new(),
             Value::String(text) => text.clone(),
             other => other.to_string(),
         };
-        variables.push((format!("INPUT_{name}"), text));
+        variables.push((format!("INPUT_{}", variable(name)), text));
     }
     let mut total = 0;
     for (variable, text) in &variables {
         let size = variable.len() + text.len() + 2;
         total += size;
-        if variable.contains(['=', '\0']) {
-            return Err(format!(
-                "an environment variable can't be called `{variable}`; label the connection differently"
-            ));
-        }
         if text.contains('\0') {
             return Err(format!(
                 "`{variable}` would contain a NUL character, which an environment variable can't hold"
@@ -97,4 +102,9 @@ fn environment(program: &Program) -> Result<Vec<(OsString, OsString)>, String> {
         }
     }
     Ok(variables.into_iter().map(|(name, text)| (name.into(), text.into())).collect())
+}
+
+/// A shell drops variables with other characters in their names.
+fn variable(name: &str) -> String {
+    name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
 }

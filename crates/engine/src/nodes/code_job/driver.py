@@ -4,9 +4,14 @@ import sys
 
 
 def _drive():
+    # Before any import: a `json.py` of the user is not for us. Absent in Python's safe-path mode.
+    if sys.path[:1] == [""]:
+        del sys.path[0]
+
     import ast
     import json
     import os
+    import re
 
     channel = os.dup(0)
     null = os.open(os.devnull, os.O_RDONLY)
@@ -64,6 +69,10 @@ def _drive():
     def fail(message):
         send(b"E", message[:65536].encode("utf-8", "replace"))
 
+    def ended_well(error):
+        """`sys.exit()` and `sys.exit(0)` are an end like any other."""
+        return isinstance(error, SystemExit) and error.code in (None, 0)
+
     def called(function):
         result = function(Inputs(inputs))
         if hasattr(result, "__await__"):
@@ -94,12 +103,14 @@ def _drive():
         except SyntaxError as error:
             if error.msg != "'return' outside function":
                 raise
+            compiled = None
+        if compiled is None:  # not in the handler above, or every traceback of the code would begin with that error
             return body(tree, names, module.__dict__)
         module.__dict__.update(names)
         try:
             exec(compiled, module.__dict__)
         except SystemExit as end:
-            if end.code not in (None, 0):
+            if not ended_well(end):
                 raise
         return module.__dict__.get("result")
 
@@ -132,6 +143,10 @@ def _drive():
             raise Missing("{} has no function `{}`".format(path, job["function"]))
         return called(function)
 
+    def check_number(digits):
+        if not -(1 << 63) <= int(digits) < 1 << 64:
+            raise ValueError("{} is beyond 64 bits; hand it on as text".format(digits[:40]))
+
     class Missing(Exception):
         pass
 
@@ -160,17 +175,22 @@ def _drive():
 
     filename = job["path"] or "<{}>".format(job["label"])
     sys.argv = [filename]
-    if sys.path[:1] == [""]:  # absent in Python's safe-path mode
-        del sys.path[0]
     sys.path.insert(0, job["base_dir"])
     try:
         result = inline(job["code"]) if job["path"] is None else from_file(job["path"])
     except BaseException as error:
-        fail(explain(error))
+        result, failure = None, None if ended_well(error) else explain(error)
+    else:
+        failure = None
+    if failure is not None:
+        fail(failure)
     else:
         try:
             text = json.dumps(result, default=plain, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
             data = text.encode("utf-8", "replace")
+            # A larger number would arrive as a float, without its last digits.
+            if len(data) <= job["max_bytes"] and re.search("[0-9]{19}", text):
+                json.loads(text, parse_int=check_number)
         except BaseException as error:
             fail("the result can't be handed on as JSON: {}: {}".format(type(error).__name__, error))
         else:

@@ -12,8 +12,8 @@
 //! JSON of a list or map in it arrives as that list or map.
 //!
 //! The answer travels as JSON on a socket of its own, so that `print` doesn't disturb it. Tuples and sets become lists,
-//! bytes text, keys as in `json.dumps`, other foreign objects `str(…)`; numbers that JSON lacks (nan, infinity) fail the
-//! node. An exception fails it with `ValueError: boom (line 3)`; the traceback goes to the log.
+//! bytes text, keys as in `json.dumps`, other foreign objects `str(…)`; numbers that JSON lacks (nan, infinity) and whole
+//! numbers beyond 64 bits fail the node. `sys.exit()` without a status ends the code like its last line. An exception fails it with `ValueError: boom (line 3)`; the traceback goes to the log.
 
 use core_events::limits::{self, MAX_NESTING, MAX_OUTPUT_BYTES};
 use diagram::CodeSource;

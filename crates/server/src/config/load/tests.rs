@@ -86,3 +86,37 @@ fn an_address_that_others_reach_has_to_be_a_flag() {
     sources.env = vec![env("DIPEO_HOST", "192.0.2.1")];
     assert!(Config::load(&sources).is_err());
 }
+
+#[test]
+fn times_are_bounded_so_that_no_instant_overflows() {
+    for key in ["drain_timeout", "header_timeout", "write_timeout"] {
+        for (seconds, fits) in [
+            ("1e-3", true),
+            ("31536000", true),
+            ("31536001", false),
+            ("1e19", false),
+            ("1e-12", false),
+            ("nan", false),
+        ] {
+            let (_dir, sources) = sources("");
+            let result = Config::load(&sources.flag(key, Some(seconds)));
+            assert_eq!(result.is_ok(), fits, "{key} {seconds}: {result:?}");
+        }
+    }
+}
+
+#[test]
+fn a_host_with_a_port_that_is_none_is_no_host() {
+    for (hosts, fits) in [
+        ("b:80", true),
+        ("[::1]:80,c", true),
+        ("b:99999", false),
+        ("b:x", false),
+        ("b:", false),
+        ("u@b", false),
+    ] {
+        let (_dir, sources) = sources("");
+        let result = Config::load(&sources.flag("allowed_hosts", Some(hosts)));
+        assert_eq!(result.is_ok(), fits, "{hosts}: {result:?}");
+    }
+}
