@@ -1,4 +1,20 @@
 //! `executionUpdates`: a stream of the log as a subscription.
+//!
+//! What `type` says of an event:
+//!
+//! | `event.type` | `status` | `type` |
+//! |---|---|---|
+//! | EXECUTION_STATUS_CHANGED | RUNNING | EXECUTION_STARTED |
+//! | | COMPLETED | EXECUTION_COMPLETED |
+//! | | any other | EXECUTION_STATUS_CHANGED |
+//! | EXECUTION_ERROR | | EXECUTION_ERROR |
+//! | NODE_STATUS_CHANGED | RUNNING | NODE_STARTED |
+//! | | COMPLETED, MAXITER_REACHED | NODE_COMPLETED |
+//! | | FAILED | NODE_ERROR |
+//! | | any other | NODE_STATUS_CHANGED |
+//! | NODE_PROGRESS | | NODE_OUTPUT |
+//! | EXECUTION_LOG, INTERACTIVE_PROMPT, INTERACTIVE_RESPONSE, STREAM_GAP | | the same |
+//! | any other | | EXECUTION_STATUS_CHANGED |
 
 use std::{
     collections::BTreeSet,

@@ -41,7 +41,7 @@ impl Query {
     }
 
     /// Root runs, newest first: at most `limit` (100 unless told, 1000 at most) behind the first `offset`.
-    #[graphql(complexity = "10 + child_complexity")]
+    #[graphql(complexity = "list_cost(limit, child_complexity)")]
     async fn list_executions(
         &self,
         filter: Option<ExecutionFilterInput>,
@@ -147,6 +147,12 @@ impl Query {
         }
         Ok(found)
     }
+}
+
+/// A long list of much costs more than a short one: each run may have to be folded.
+fn list_cost(limit: Option<f64>, each: usize) -> usize {
+    let limit = limit.map_or(100, |limit| limit.clamp(0.0, MAX_LIMIT as f64) as usize);
+    limit.div_ceil(10).max(1).saturating_mul(each)
 }
 
 /// The original has numbers here that may have fractions; a fraction of a run there is not.

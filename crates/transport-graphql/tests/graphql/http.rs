@@ -167,6 +167,16 @@ async fn depth_and_complexity_are_bounded() {
     assert_eq!(world.answer(&deep(18), json!({})).await["errors"][0]["message"], "Query is nested too deep.");
     assert!(world.answer(&wide(1000), json!({})).await.get("errors").is_none());
     assert_eq!(world.answer(&wide(1001), json!({})).await["errors"][0]["message"], "Query is too complex.");
+    let list = |limit: usize, runs: usize| {
+        let fields: String = (0..runs).map(|n| format!(" f{n}: node_states")).collect();
+        format!("{{ listExecutions(limit: {limit}) {{{fields} }} }}")
+    };
+    assert!(world.answer(&list(1000, 9), json!({})).await.get("errors").is_none());
+    assert_eq!(
+        world.answer(&list(1000, 11), json!({})).await["errors"][0]["message"],
+        "Query is too complex."
+    );
+    assert!(world.answer(&list(100, 14), json!({})).await.get("errors").is_none());
     let options = GraphqlOptions { max_depth: 2, max_complexity: 3, ..GraphqlOptions::default() };
     let world = World::with(Vec::new(), options);
     assert!(world.answer(&wide(4), json!({})).await.get("errors").is_some());
