@@ -29,10 +29,10 @@ async fn whoever_does_not_introduce_itself_is_closed() {
 
 #[tokio::test]
 async fn the_init_timeout_ends_with_the_introduction() {
-    let options = GraphqlOptions { init_timeout: Duration::from_millis(50), ..GraphqlOptions::default() };
+    let options = GraphqlOptions { init_timeout: Duration::from_millis(500), ..GraphqlOptions::default() };
     let address = World::with(Vec::new(), options).serve().await;
     let mut socket = Socket::ready(address).await;
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    tokio::time::sleep(Duration::from_millis(700)).await;
     socket.subscribe("1", HEALTH).await;
     assert_eq!(socket.hear().await["type"], "next");
 }
@@ -133,7 +133,7 @@ async fn pings_are_answered_with_their_payload() {
 
 #[tokio::test]
 async fn whoever_answers_no_ping_is_dropped() {
-    let options = GraphqlOptions { ping_interval: Duration::from_millis(50), ..GraphqlOptions::default() };
+    let options = GraphqlOptions { ping_interval: Duration::from_millis(250), ..GraphqlOptions::default() };
     let world = World::with(Vec::new(), options);
     let connections = world.api.connections();
     let mut lively = Socket::ready(world.serve().await).await;
