@@ -31,7 +31,11 @@ struct Deleted {
 }
 
 fn copy_tree(root: &Path, copy: &Path) -> Result<Vec<PathBuf>, String> {
-    let listed = Command::new("git").arg("-C").arg(root).args(["ls-files", "-z"]).output();
+    let listed = Command::new("git")
+        .arg("-C")
+        .arg(root)
+        .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
+        .output();
     let listed = listed.map_err(|error| format!("git ls-files: {error}"))?;
     if !listed.status.success() {
         return Err(format!("git ls-files failed: {}", String::from_utf8_lossy(&listed.stderr)));
@@ -99,19 +103,19 @@ fn without_items(text: &str) -> String {
         if guard == "#[cfg(not(feature = \"legacy\"))]" {
             continue;
         }
-        if guard != "#[cfg(feature = \"legacy\")]" {
+        let Some(behind) = guard.strip_prefix("#[cfg(feature = \"legacy\")]") else {
             left.push_str(line);
             left.push('\n');
             continue;
-        }
+        };
         let mut depth = 0_i32;
-        for line in lines.by_ref() {
+        for line in std::iter::once(behind).filter(|behind| !behind.is_empty()).chain(lines.by_ref()) {
             let code = line.trim();
             let opened = code.chars().filter(|c| matches!(c, '(' | '[' | '{')).count();
             let closed = code.chars().filter(|c| matches!(c, ')' | ']' | '}')).count();
             depth += i32::try_from(opened).unwrap_or(i32::MAX) - i32::try_from(closed).unwrap_or(0);
             let is_prelude = code.starts_with("#[") || code.starts_with("//");
-            if depth <= 0 && !is_prelude && (code.ends_with([';', ',', '}']) || code.ends_with("})")) {
+            if depth <= 0 && !is_prelude && code.ends_with([';', ',', '}']) {
                 break;
             }
         }
@@ -164,6 +168,11 @@ struct S {
     #[cfg(feature = "legacy")]
     gone: Vec<(u8, u8)>,
 }
+
+struct T(#[rustfmt::skip]
+    #[cfg(feature = "legacy")] gone::X,
+    u8,
+);
 
 #[cfg(feature = "legacy")]
 #[derive(Debug)]
