@@ -2,6 +2,7 @@
 
 mod local;
 mod remote;
+mod session;
 mod watch;
 
 use std::time::Duration;

@@ -194,6 +194,32 @@ impl Client {
         response.bytes().await.map_err(|error| self.transport(&error))
     }
 
+    /// Tells that a terminal shows `execution`, so that a monitor finds it.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Answer`] when the server does not take it, and what every request can meet.
+    pub async fn register_cli_session(
+        &self,
+        execution: &ExecutionId,
+        diagram_name: &str,
+    ) -> Result<(), ClientError> {
+        let query = "mutation($input: RegisterCliSessionInput!) { done: registerCliSession(input: $input) { success error } }";
+        let input =
+            json!({ "execution_id": execution, "diagram_name": diagram_name, "diagram_format": "LIGHT" });
+        self.mutate(query, &input).await
+    }
+
+    /// Tells that no terminal shows `execution` any more.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Answer`] when it was not registered, and what every request can meet.
+    pub async fn unregister_cli_session(&self, execution: &ExecutionId) -> Result<(), ClientError> {
+        let query = "mutation($input: UnregisterCliSessionInput!) { done: unregisterCliSession(input: $input) { success error } }";
+        self.mutate(query, &json!({ "execution_id": execution })).await
+    }
+
     /// Follows one execution, or all with `None`. Connects when it is first polled. What comes is the log's, whatever path
     /// serves the execution.
     #[must_use]
@@ -204,6 +230,17 @@ impl Client {
         };
         options.add_filters(&mut url);
         FollowStream::new(self.clone(), url, options)
+    }
+
+    /// Sends a GraphQL mutation, whose one field is called `done`.
+    async fn mutate(&self, query: &str, input: &Value) -> Result<(), ClientError> {
+        let url = self.url(&["graphql"]);
+        let body = json!({ "query": query, "variables": { "input": input } });
+        let answer: Value = self.request(Method::POST, url.clone(), Some(&body)).await?;
+        if answer.pointer("/data/done/success") == Some(&Value::Bool(true)) {
+            return Ok(());
+        }
+        Err(ClientError::Answer { url: url.into(), problem: answer.to_string() })
     }
 
     fn execution_url(&self, execution: &ExecutionId, rest: &[&str]) -> Url {

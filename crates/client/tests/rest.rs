@@ -76,6 +76,11 @@ async fn a_run_from_its_start_to_its_outputs() {
     assert_eq!(client.output(&large, seq).await.unwrap().len(), 300_002);
     assert_eq!(refused(client.output(&large, 1).await).status, 404);
 
+    client.register_cli_session(&small, "w").await.unwrap();
+    client.unregister_cli_session(&small).await.unwrap();
+    // It is over.
+    assert!(matches!(client.unregister_cli_session(&small).await, Err(ClientError::Answer { .. })));
+
     let listed: Vec<ExecutionId> =
         client.list().await.unwrap().into_iter().map(|run| run.execution_id).collect();
     assert_eq!(listed, [large, small]);

@@ -18,28 +18,16 @@ pub(crate) const COMPILED: &[MonitoringPath] = &[
 #[derive(Debug)]
 pub(crate) struct Paths {
     #[cfg_attr(not(feature = "unified"), allow(dead_code, reason = "the unified path publishes to it"))]
-    router: Arc<dyn MessageRouter>,
+    pub(crate) router: Arc<dyn MessageRouter>,
     #[cfg(feature = "legacy")]
-    legacy: Arc<crate::legacy::Legacy>,
-    default: MonitoringPath,
+    pub(crate) legacy: Arc<crate::legacy::Legacy>,
+    /// That of runs that ask for none.
+    pub(crate) default: MonitoringPath,
 }
 
 // === impl Paths ===
 
 impl Paths {
-    pub(crate) fn new(
-        router: Arc<dyn MessageRouter>,
-        #[cfg(feature = "legacy")] legacy: Arc<crate::legacy::Legacy>,
-        default: MonitoringPath,
-    ) -> Self {
-        Self {
-            router,
-            #[cfg(feature = "legacy")]
-            legacy,
-            default,
-        }
-    }
-
     /// The path that is meant where `wanted` names none.
     pub(crate) fn choose(&self, wanted: Option<MonitoringPath>) -> MonitoringPath {
         wanted.unwrap_or(self.default)

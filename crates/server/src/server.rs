@@ -11,9 +11,7 @@ use std::{
 
 use core_events::{
     EndReason,
-    ports::{
-        CliSessions, Clock, EventLog, Executions, MessageRouter, MonitoringPath, StreamSource, SystemClock,
-    },
+    ports::{Clock, EventLog, Executions, MessageRouter, MonitoringPath, StreamSource, SystemClock},
 };
 use engine::{Engine, EngineOptions};
 use router::{MemoryLog, MemoryLogOptions, Router, RouterOptions};
@@ -43,7 +41,6 @@ pub struct Server {
     acceptor: Acceptor,
     runs: Runs,
     sockets: Connections,
-    cli_sessions: Arc<dyn CliSessions>,
     router: Arc<dyn MessageRouter>,
     #[cfg(feature = "legacy")]
     legacy: Arc<crate::legacy::Legacy>,
@@ -140,17 +137,16 @@ impl Server {
         let router = Arc::new(Router::new(Arc::clone(&log), options));
         #[cfg(feature = "legacy")]
         let legacy = Arc::new(crate::legacy::Legacy::new(&config, &log));
-        let paths = Paths::new(
-            Arc::clone(&router) as _,
+        let paths = Paths {
+            router: Arc::clone(&router) as _,
             #[cfg(feature = "legacy")]
-            Arc::clone(&legacy),
-            path,
-        );
+            legacy: Arc::clone(&legacy),
+            default: path,
+        };
         let stopping = Stopping::default();
         let options =
             EngineOptions { max_parallel_nodes: config.max_parallel_nodes, ..EngineOptions::default() };
         let diagrams = Arc::new(BaseDirectory::new(base_dir.clone()));
-        let cli_sessions: Arc<dyn CliSessions> = Arc::new(Sessions::new(Arc::clone(&clock)));
         let system = Arc::new(ThisServer {
             clock: Arc::clone(&clock),
             stopping: stopping.clone(),
@@ -174,7 +170,7 @@ impl Server {
                 #[cfg(feature = "legacy")]
                 legacy: Arc::clone(&legacy),
                 diagrams,
-                cli_sessions: Arc::clone(&cli_sessions),
+                cli_sessions: Arc::new(Sessions::new(Arc::clone(&clock))),
                 system,
                 clock,
                 stopping,
@@ -188,7 +184,6 @@ impl Server {
             acceptor,
             runs,
             sockets,
-            cli_sessions,
             router,
             #[cfg(feature = "legacy")]
             legacy,
@@ -206,12 +201,6 @@ impl Server {
     #[must_use]
     pub fn executions(&self) -> Arc<dyn Executions> {
         Arc::new(self.runs.clone())
-    }
-
-    /// The terminals that show one of its runs.
-    #[must_use]
-    pub fn cli_sessions(&self) -> Arc<dyn CliSessions> {
-        Arc::clone(&self.cli_sessions)
     }
 
     /// Where its events pass.

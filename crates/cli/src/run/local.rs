@@ -7,7 +7,7 @@ use core_events::ports::{Control, ControlError, DiagramSource, Executions, Start
 use server::{Config, Server};
 use tokio::time::{sleep, timeout};
 
-use super::{Job, watch::watch};
+use super::{Job, session, watch::watch};
 use crate::{args::RunArgs, error::CliError, exit::Exit, input, serve};
 
 /// Runs `job` in this process, and serves its monitor on a loopback port until the run has ended and whoever watches it
@@ -81,7 +81,9 @@ async fn run_on(job: Job, server: &Server) -> Result<(Exit, u64), CliError> {
             }
         }
     });
+    session::begin(&client, &execution, &job.diagram.name).await;
     let watched = watch(&client, &mut view).await;
+    session::end(&client, &execution).await;
     aborting.abort();
     view.close();
     watched?;

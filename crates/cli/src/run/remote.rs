@@ -4,7 +4,7 @@ use std::path::Path;
 
 use client::{Client, ClientError, StartRequest};
 
-use super::{Job, watch::watch};
+use super::{Job, session, watch::watch};
 use crate::{error::CliError, exit::Exit, input};
 
 /// Runs `job` on the server at `address`. A base directory means something only there on this machine.
@@ -40,7 +40,9 @@ pub(super) async fn run(job: Job, address: &str, base_dir: Option<&Path>) -> Res
             result => result.map_err(|error| error.to_string()),
         }
     });
+    session::begin(&client, &execution, &job.diagram.name).await;
     let watched = watch(&client, &mut view).await;
+    session::end(&client, &execution).await;
     aborting.abort();
     view.close();
     watched?;

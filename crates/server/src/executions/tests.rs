@@ -35,12 +35,12 @@ impl Clock for BrittleClock {
 fn runs(clock: Arc<dyn Clock>) -> Runs {
     let log: Arc<dyn EventLog> = Arc::new(MemoryLog::default());
     let router = Arc::new(Router::new(Arc::clone(&log), RouterOptions::default()));
-    let paths = Paths::new(
+    let paths = Paths {
         router,
         #[cfg(feature = "legacy")]
-        Arc::new(crate::legacy::Legacy::new(&crate::Config::default(), &log)),
-        paths::COMPILED[0],
-    );
+        legacy: Arc::new(crate::legacy::Legacy::new(&crate::Config::default(), &log)),
+        default: paths::COMPILED[0],
+    };
     Runs::new(Parts {
         engine: Engine::new(EngineOptions::default()),
         log,
