@@ -15,6 +15,7 @@ mod graphql;
 mod guards;
 #[cfg(feature = "legacy")]
 mod legacy;
+mod logs;
 mod page;
 mod start;
 mod support;
