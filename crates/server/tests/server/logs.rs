@@ -6,9 +6,10 @@ use core_events::{
     Cursor, Envelope, Event, ExecutionId,
     ports::{DiagramSource, Executions, MonitoringPath, StartExecution},
 };
-use server::Config;
+use server::{CaptureLayer, Config};
+use tracing_subscriber::layer::SubscriberExt;
 
-use crate::support::{Stream, config, start};
+use crate::support::{ENDLESS, Stream, config, run, start};
 
 const NODES: usize = 3;
 const LINES: usize = 20;
@@ -84,4 +85,30 @@ async fn ten_runs_keep_their_lines_apart_on_the_unified_path() {
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_runs_keep_their_lines_apart_on_the_legacy_path() {
     ten_runs(MonitoringPath::Legacy).await;
+}
+
+#[tokio::test]
+async fn what_code_logs_in_the_span_of_a_node_is_in_the_log_of_that_node() {
+    let subscriber = tracing_subscriber::registry().with(CaptureLayer::new(tracing::Level::INFO));
+    let _installed = tracing::subscriber::set_default(subscriber);
+    let server = start(config()).await;
+    let id = run(server.local_addr(), ENDLESS).await;
+    let mut stream = Stream::open(server.local_addr(), &format!("/sse/unified/executions/{id}")).await;
+    stream.until("begun").await;
+    tracing::info!(target: "library", "of nobody");
+    tracing::info_span!("node", execution = %id, node = "node_1").in_scope(|| {
+        tracing::info!(target: "router", "of what carries it");
+        tracing::warn!(target: "library", attempt = 2, "slow");
+    });
+    stream.until("slow attempt=2").await;
+    assert!(
+        !stream.text.contains("of nobody") && !stream.text.contains("of what carries it"),
+        "{}",
+        stream.text
+    );
+    let line = stream.text.lines().find(|line| line.contains("slow attempt=2")).unwrap();
+    let envelope = Envelope::decode(line.strip_prefix("data: ").unwrap().as_bytes()).unwrap();
+    let Event::ExecutionLog(log) = envelope.event else { panic!("{line}") };
+    assert_eq!((log.node_id, log.logger.as_deref()), (Some("node_1".into()), Some("library")));
+    server.stop().await;
 }
