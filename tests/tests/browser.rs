@@ -102,3 +102,12 @@ async fn the_list_forgets_the_runs_of_a_server_that_is_gone() {
     .unwrap();
     assert_eq!(seen, json!([after]), "not {before}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn graphiql_opens_and_asks_with_no_other_host_in_reach() {
+    let serve = Serve::start();
+    let url = serve.url.clone();
+    let seen =
+        tokio::task::spawn_blocking(move || Script::start("graphiql.mjs", &[&url]).observe()).await.unwrap();
+    assert_eq!(seen, json!({"shown": true, "problems": [], "foreign": []}));
+}
