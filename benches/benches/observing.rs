@@ -7,13 +7,14 @@ use std::{path::PathBuf, sync::Arc};
 
 use core_events::{
     ExecutionId,
-    ports::{CompositeObserver, EventLog, ExecutionObserver, MessageRouter, SystemClock},
+    ports::{EventLog, ExecutionObserver, MessageRouter, SystemClock},
 };
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use diagram::{ConditionNode, EdgeDraft, ExecutableDiagram, Handle, NodeDraft, NodeKind, StartNode};
 use engine::{AbortSignal, Engine, EngineOptions, RunRequest};
 use observer_unified::UnifiedEventObserver;
 use router::{MemoryLog, MemoryLogOptions, Router, RouterOptions};
+use server::CompositeObserver;
 
 const NODES: usize = 1_000;
 

@@ -16,10 +16,10 @@ try {
     foreign.push(route.request().url());
     return route.abort();
   });
-  await page.goto(`${url}/graphql?query=${encodeURIComponent("{ healthCheck }")}`);
+  await page.goto(`${url}/graphql`);
   await page.waitForSelector(".graphiql-container", { timeout: 60_000 });
   await page.click(".graphiql-execute-button");
-  await page.waitForFunction(() => document.querySelector(".result-window")?.innerText.includes("healthCheck"), null, { timeout: 60_000 });
+  await page.waitForFunction(() => document.querySelector(".result-window")?.innerText.includes("listExecutions"), null, { timeout: 60_000 });
   console.log(JSON.stringify({ shown: true, problems, foreign }));
 } finally {
   await browser.close();

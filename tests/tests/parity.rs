@@ -23,8 +23,8 @@ use core_events::{
     Filter, LogLine, NodeComplete, NodeError, NodeOutput, NodeSkipped, NodeStart, NodeStatus, Progress,
     Prompt, PromptResponse, StatusChange,
     ports::{
-        Budget, CompositeObserver, Delivery, EventLog, ExecutionObserver, MessageRouter, Start, StreamSource,
-        SubscribeRequest, Subscribed, Subscription, SystemClock,
+        Budget, Delivery, EventLog, ExecutionObserver, MessageRouter, Start, StreamSource, SubscribeRequest,
+        Subscribed, Subscription, SystemClock,
     },
 };
 use diagram::{ConditionNode, EdgeDraft, ExecutableDiagram, Handle, NodeDraft, NodeKind};
@@ -35,6 +35,7 @@ use parking_lot::Mutex;
 use proptest::prelude::*;
 use router::{MemoryLog, MemoryLogOptions, Router, RouterOptions};
 use serde_json::{Value, json};
+use server::CompositeObserver;
 use tests::parity::{Path, Report, Rule, compare};
 use transport_sse::SseEncoder;
 

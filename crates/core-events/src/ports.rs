@@ -2,7 +2,6 @@
 
 mod cli_sessions;
 mod clock;
-mod composite_observer;
 mod diagrams;
 mod encoder;
 mod event_log;
@@ -15,7 +14,6 @@ mod system;
 pub use self::{
     cli_sessions::{CliSession, CliSessions, NewCliSession},
     clock::{Clock, SystemClock},
-    composite_observer::CompositeObserver,
     diagrams::{DiagramEntry, DiagramError, DiagramFile, DiagramReport, Diagrams},
     encoder::Encoder,
     event_log::{

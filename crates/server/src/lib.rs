@@ -31,5 +31,6 @@ pub use log_capture::CaptureLayer;
 
 pub use self::{
     config::{Config, ConfigError, ConfigFault, ConfigSources, GraphqlConfig, LogConfig},
+    observers::CompositeObserver,
     server::{Server, StartupError},
 };

@@ -13,12 +13,14 @@ use futures_util::{FutureExt, future::BoxFuture};
 /// Hands each callback, with the same [`CallbackContext`], to every observer in turn. One that panics is told of and
 /// neither hinders the others nor the run (I12).
 #[derive(Debug)]
-pub(crate) struct Observers(Vec<Arc<dyn ExecutionObserver>>);
+pub struct CompositeObserver(Vec<Arc<dyn ExecutionObserver>>);
 
-// === impl Observers ===
+// === impl CompositeObserver ===
 
-impl Observers {
-    pub(crate) fn new(observers: Vec<Arc<dyn ExecutionObserver>>) -> Self {
+impl CompositeObserver {
+    /// All of `observers`.
+    #[must_use]
+    pub fn new(observers: Vec<Arc<dyn ExecutionObserver>>) -> Self {
         Self(observers)
     }
 
@@ -38,7 +40,7 @@ impl Observers {
 }
 
 #[async_trait]
-impl ExecutionObserver for Observers {
+impl ExecutionObserver for CompositeObserver {
     async fn on_execution_start(&self, cx: &CallbackContext, start: &ExecutionStart) {
         self.each(cx, |observer| observer.on_execution_start(cx, start)).await;
     }
@@ -138,8 +140,11 @@ mod tests {
     async fn i12_one_observer_that_panics_hinders_no_other() {
         let notes = |brittle| Arc::new(Notes { brittle, steps: Mutex::default() });
         let (first, brittle, last) = (notes(false), notes(true), notes(false));
-        let observers =
-            Observers::new(vec![Arc::clone(&first) as _, Arc::clone(&brittle) as _, Arc::clone(&last) as _]);
+        let observers = CompositeObserver::new(vec![
+            Arc::clone(&first) as _,
+            Arc::clone(&brittle) as _,
+            Arc::clone(&last) as _,
+        ]);
         let execution = ExecutionId::random();
         let root = execution.clone();
         let mut cx = CallbackContext { execution, parent: None, root, step: 1, time: Timestamp::now() };

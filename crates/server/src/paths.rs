@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use core_events::ports::{ExecutionObserver, MessageRouter, MonitoringPath, StartError};
 
-use crate::observers::Observers;
+use crate::observers::CompositeObserver;
 
 /// Those that are compiled in.
 pub(crate) const COMPILED: &[MonitoringPath] = &[
@@ -34,7 +34,7 @@ impl Paths {
     }
 
     /// The observers of a run on `path`, or the refusal of a path that is not compiled in (I11).
-    pub(crate) fn observe(&self, path: MonitoringPath) -> Result<Observers, StartError> {
+    pub(crate) fn observe(&self, path: MonitoringPath) -> Result<CompositeObserver, StartError> {
         let observers: Result<Vec<Arc<dyn ExecutionObserver>>, StartError> = match path {
             #[cfg(feature = "unified")]
             MonitoringPath::Unified => {
@@ -45,6 +45,6 @@ impl Paths {
             #[allow(unreachable_patterns, reason = "with both paths compiled in nothing is left")]
             path => Err(StartError::NoPath(path)),
         };
-        observers.map(Observers::new)
+        observers.map(CompositeObserver::new)
     }
 }
