@@ -1,6 +1,11 @@
 //! GraphQL as its most used client speaks it.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a helper that fails is a test that fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a helper that fails is a test that fails"
+)]
 
 use serde_json::{Value, json};
 use tests::{diagrams, serve::Serve};
