@@ -3,7 +3,11 @@
 //! `cargo run -p tests --example webhook_adapter` runs a diagram on a server in this process and has every event of it posted to
 //! a receiver, which refuses the first delivery, so that there is something to repeat. `docs/adding-a-transport.md` walks through it.
 
-#![allow(clippy::print_stdout, reason = "an example talks to a terminal")]
+#![allow(
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    reason = "an example talks to a terminal; a JSON value answers null"
+)]
 
 use std::{error::Error, future::poll_fn, sync::Arc, time::Duration};
 
