@@ -341,7 +341,7 @@ fn graphs() -> impl Strategy<Value = Arc<ExecutableDiagram>> {
         for (at, (_, sources)) in nodes.iter().enumerate() {
             let target = all[at].0;
             let mut seen = BTreeSet::new();
-            for source in sources.iter().filter_map(|index| (at > 0).then(|| index.index(at))) {
+            for source in sources.iter().filter(|_| at > 0).map(|index| index.index(at)) {
                 if seen.insert(source) {
                     let handle = if (source + at) % 2 == 0 { Handle::CondTrue } else { Handle::CondFalse };
                     builder.edge(EdgeDraft::new(all[source].0, target).leaving_by(handle));
