@@ -80,7 +80,11 @@ fn delete(copy: &Path, files: &[PathBuf]) -> Result<Deleted, String> {
         };
         let text = fs::read_to_string(&path).map_err(place)?;
         let left = without(&text);
-        if left != text {
+        if left.is_empty() && !text.is_empty() {
+            // A test of nothing but the legacy path.
+            fs::remove_file(&path).map_err(place)?;
+            deleted.files += 1;
+        } else if left != text {
             deleted.lines += text.lines().count() - left.lines().count();
             fs::write(&path, left).map_err(place)?;
         }
@@ -90,8 +94,8 @@ fn delete(copy: &Path, files: &[PathBuf]) -> Result<Deleted, String> {
     Ok(deleted)
 }
 
-/// Deletes what `#[cfg(feature = "legacy")]` guards: the line, and the item, field, arm or statement behind it. A whole
-/// file that says `#![cfg(… "legacy" …)]` is emptied. `#[cfg(not(feature = "legacy"))]` loses only itself.
+/// Deletes what `#[cfg(feature = "legacy")]` guards: the line, and the item, field, arm or statement behind it. Of a whole
+/// file that says `#![cfg(… "legacy" …)]` nothing is left. `#[cfg(not(feature = "legacy"))]` loses only itself.
 fn without_items(text: &str) -> String {
     if text.lines().any(|line| line.starts_with("#![cfg(") && line.contains("feature = \"legacy\"")) {
         return String::new();
