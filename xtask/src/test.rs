@@ -29,7 +29,7 @@ pub(crate) fn run(long: bool) -> Result<(), String> {
         return Err(format!("the tests need programs that are not on the PATH:\n  {}", missing.join("\n  ")));
     }
     let browser = root.join("tests/browser");
-    if !browser.join("node_modules/playwright-core/package.json").exists() {
+    if is_older(&browser.join("node_modules/.package-lock.json"), &browser.join("package-lock.json")) {
         step("npm", Command::new("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(&browser))?;
     }
     step("build", cargo(&root).args(["build", "--package", "cli"]))?;
@@ -46,6 +46,12 @@ pub(crate) fn run(long: bool) -> Result<(), String> {
         "example",
         cargo(&root).args(["run", "--quiet", "--package", "tests", "--example", "webhook_adapter"]),
     )
+}
+
+/// Whether what was installed is not what is locked now.
+fn is_older(installed: &Path, locked: &Path) -> bool {
+    let time = |path: &Path| path.metadata().and_then(|found| found.modified()).ok();
+    time(installed) < time(locked)
 }
 
 pub(crate) fn cargo(root: &Path) -> Command {
