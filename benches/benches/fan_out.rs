@@ -127,7 +127,7 @@ fn through_broadcast(c: &mut Criterion, runtime: &Runtime, readers: usize) {
             });
         }
         let log = MemoryLog::default();
-        let appended = log.append(vec![line()]).await.expect("the log takes it");
+        let appended = log.append(vec![line()].into()).await.expect("the log takes it");
         let mut out = BytesMut::new();
         for record in &appended.records {
             SseEncoder.encode(record, &log.epoch().at(record.offset), &mut out);
@@ -157,7 +157,8 @@ fn append(c: &mut Criterion, runtime: &Runtime) {
     let mut group = c.benchmark_group("fan_out");
     group.throughput(Throughput::Elements(1));
     group.bench_function("append", |b| {
-        b.to_async(runtime).iter(|| async { log.append(vec![line()]).await.expect("the log takes it") });
+        b.to_async(runtime)
+            .iter(|| async { log.append(vec![line()].into()).await.expect("the log takes it") });
     });
     group.finish();
 }

@@ -218,7 +218,7 @@ fn fact(run: usize, sub: Option<usize>, kind: Kind) -> Fact {
     };
     let context =
         CallbackContext { execution, parent: sub.map(|_| run_id(run)), root: run_id(run), step: 0, time };
-    Fact { context, event, attachment: None }
+    Fact::new(context, event)
 }
 
 /// `<cursor> <json>\n`

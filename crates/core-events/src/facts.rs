@@ -49,7 +49,7 @@ pub fn node_complete(cx: &CallbackContext, complete: &NodeComplete) -> Fact {
     } else {
         event.output = Some((*complete.output.value).clone());
     }
-    Fact { context: cx.clone(), event: Event::NodeStatusChanged(event), attachment }
+    Fact { attachment, ..fact(cx, Event::NodeStatusChanged(event)) }
 }
 
 /// NODE_STATUS_CHANGED FAILED.
@@ -151,7 +151,7 @@ pub fn log(cx: &CallbackContext, line: &LogLine) -> Fact {
 }
 
 fn fact(cx: &CallbackContext, event: Event) -> Fact {
-    Fact { context: cx.clone(), event, attachment: None }
+    Fact::new(cx.clone(), event)
 }
 
 fn node(cx: &CallbackContext, node: &NodeRef, status: NodeStatus) -> NodeStatusChanged {

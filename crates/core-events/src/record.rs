@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::{
     CallbackContext, Envelope, Event, EventType, ExecutionId, ExecutionStatus, NodeId, Offset, Seq,
-    Timestamp, limits,
+    Timestamp, event::Extra, limits,
 };
 
 /// A durable event on its way into the log, still without a place in it.
@@ -16,6 +16,8 @@ pub struct Fact {
     pub event: Event,
     /// An output too large for the event; served under the event's `output_ref`.
     pub attachment: Option<Bytes>,
+    /// Fields of the envelope of a foreign engine that this build does not know.
+    pub extra: Extra,
 }
 
 /// An event in the log.
@@ -60,6 +62,12 @@ pub struct TooLarge {
 // === impl Fact ===
 
 impl Fact {
+    /// The fact that `event` happened in `context`.
+    #[must_use]
+    pub fn new(context: CallbackContext, event: Event) -> Self {
+        Self { context, event, attachment: None, extra: Extra::new() }
+    }
+
     /// The event with its place: what the reducer folds, and what is encoded.
     ///
     /// Only an `EventLog` calls this, inside its append (I1).
@@ -79,7 +87,7 @@ impl Fact {
             seq: Some(seq),
             parent_execution_id: cx.parent,
             root_execution_id: root,
-            extra: serde_json::Map::new(),
+            extra: self.extra,
         }
     }
 

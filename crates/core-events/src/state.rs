@@ -28,6 +28,9 @@ pub struct ExecutionState {
     pub diagram_id: Option<String>,
     /// The diagram's name.
     pub diagram_name: Option<String>,
+    /// Who runs it, if it is not this installation: `ingest`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
     /// When it began.
     pub started_at: Option<Timestamp>,
     /// When it ended.
@@ -95,6 +98,7 @@ impl ExecutionState {
             status: ExecutionStatus::Pending,
             diagram_id: None,
             diagram_name: None,
+            source: None,
             started_at: None,
             ended_at: None,
             error: None,
@@ -142,6 +146,9 @@ impl ExecutionState {
                 }
                 if event.diagram_name.is_some() {
                     self.diagram_name.clone_from(&event.diagram_name);
+                }
+                if event.source.is_some() {
+                    self.source.clone_from(&event.source);
                 }
                 self.status = event.status.clone();
                 self.reason.clone_from(&event.reason);

@@ -120,10 +120,10 @@ fn event() -> impl Strategy<Value = Event> {
         4 => node_status_changed().prop_map(Event::NodeStatusChanged),
         2 => (
             execution_status(), option::of(text()), option::of(time()), option::of(text()), option::of(text()),
-            option::of(vec(node(), 0..3)), extra(),
-        ).prop_map(|(status, diagram_id, timestamp, diagram_name, reason, failed_nodes, extra)| {
+            option::of(text()), option::of(vec(node(), 0..3)), extra(),
+        ).prop_map(|(status, diagram_id, timestamp, diagram_name, reason, source, failed_nodes, extra)| {
             Event::ExecutionStatusChanged(ExecutionStatusChanged {
-                status, diagram_id, timestamp, diagram_name, reason, failed_nodes, extra,
+                status, diagram_id, timestamp, diagram_name, reason, source, failed_nodes, extra,
             })
         }),
         1 => (text(), option::of(time()), option::of(node()), option::of(text()), extra()).prop_map(

@@ -45,7 +45,7 @@ impl EventPublishingObserver {
     }
 
     async fn publish(&self, cx: &CallbackContext, events: impl IntoIterator<Item = Event> + Send) {
-        let message = |event| Fact { context: cx.clone(), event, attachment: None };
+        let message = |event| Fact::new(cx.clone(), event);
         let messages: Vec<Fact> = events.into_iter().map(message).collect();
         let count = messages.len() as u64;
         if let Err(error) = self.router.publish(messages).await {

@@ -43,7 +43,7 @@ impl StateStoreObserver {
 
     async fn append(&self, cx: &CallbackContext, facts: Vec<Fact>) {
         let count = facts.len() as u64;
-        if let Err(error) = self.log.append(facts).await {
+        if let Err(error) = self.log.append(facts.into()).await {
             self.lost.fetch_add(count, Ordering::Relaxed);
             tracing::error!(execution = %cx.execution, step = cx.step, %error, "{count} event(s) could not be appended");
         }

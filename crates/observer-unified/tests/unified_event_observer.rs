@@ -44,7 +44,7 @@ impl MessageRouter for Recorder {
             return Err(AppendError::Unavailable("disk full".into()));
         }
         self.facts.lock().push(facts);
-        Ok(Appended { records: vec![] })
+        Ok(Appended { records: vec![], stored: true })
     }
 
     fn publish_progress(&self, _: &CallbackContext, progress: &Progress) {

@@ -277,6 +277,18 @@ impl CommitListener for Live {
         drop(index);
         self.wake(wakers);
     }
+
+    fn unstored(&self, _records: &[Arc<Record>]) {}
+
+    fn lost(&self, up_to: Offset) {
+        self.begin_at(up_to);
+    }
+
+    fn removed(&self, root: &ExecutionId) {
+        self.tail.write().remove(root);
+    }
+
+    fn renewed(&self, _epoch: &Epoch) {}
 }
 
 // === impl Index ===

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use core_events::{
-    Cursor, Epoch, ExecutionId, ExecutionState, Fact, Offset, Seq,
+    Cursor, Epoch, ExecutionId, ExecutionState, Offset, Seq,
     ports::{
-        AppendError, Appended, CommitListener, EventLog, ExecutionInfo, ListQuery, LogStats, LookupError,
-        Pruned, ReadBatch, ReadError, ReadRange, RunSummary, Scope,
+        Append, AppendError, Appended, CommitListener, EventLog, ExecutionInfo, ListQuery, LogProblem,
+        LogStats, LookupError, Pruned, ReadBatch, ReadError, ReadRange, RemoveError, RunSummary, Scope,
     },
 };
 use parking_lot::{Mutex, RwLock};
@@ -99,11 +99,12 @@ impl MemoryLog {
         }
     }
 
-    fn commit(&self, facts: Vec<Fact>) -> Result<Appended, AppendError> {
+    fn commit(&self, append: Append) -> Result<Appended, AppendError> {
+        let Append { facts, batch, .. } = append;
         let listeners = self.listeners.lock();
         let (seq, head) = {
             let data = self.data.read();
-            (data.runs.check(&facts)?, data.window.head())
+            (data.runs.check(&facts, batch.as_ref())?, data.window.head())
         };
         let mut envelopes = Vec::with_capacity(facts.len());
         let mut records = Vec::with_capacity(facts.len());
@@ -118,6 +119,9 @@ impl MemoryLog {
             for (envelope, record) in envelopes.iter().zip(&records) {
                 runs.apply(envelope, record);
             }
+            if let (Some(batch), Some(record)) = (&batch, records.first()) {
+                runs.note(&record.root, batch);
+            }
             window.extend(&records);
             for removed in runs.retire(self.options.finished_runs, self.options.state_bytes) {
                 window.remove(&removed);
@@ -126,7 +130,7 @@ impl MemoryLog {
         for listener in listeners.iter() {
             listener.committed(&records);
         }
-        Ok(Appended { records })
+        Ok(Appended { records, stored: true })
     }
 }
 
@@ -152,8 +156,8 @@ impl EventLog for MemoryLog {
         self.data.read().window.head()
     }
 
-    async fn append(&self, facts: Vec<Fact>) -> Result<Appended, AppendError> {
-        self.commit(facts)
+    async fn append(&self, append: Append) -> Result<Appended, AppendError> {
+        self.commit(append)
     }
 
     async fn read(&self, range: ReadRange) -> Result<ReadBatch, ReadError> {
@@ -198,14 +202,37 @@ impl EventLog for MemoryLog {
         Ok(record.and_then(|record| record.attachment.clone().or_else(|| inline_output(&record.json))))
     }
 
+    async fn remove(&self, root: &ExecutionId) -> Result<(), RemoveError> {
+        let listeners = self.listeners.lock();
+        {
+            let mut data = self.data.write();
+            data.runs.remove(root)?;
+            data.window.remove(root);
+        }
+        listeners.iter().for_each(|listener| listener.removed(root));
+        Ok(())
+    }
+
+    async fn pin(&self, root: &ExecutionId, pinned: bool) -> Result<(), LookupError> {
+        self.data.write().runs.pin(root, pinned)
+    }
+
+    fn health(&self) -> Option<LogProblem> {
+        None
+    }
+
     fn stats(&self) -> LogStats {
         let data = self.data.read();
         LogStats {
             runs: data.runs.len(),
+            runs_by_status: data.runs.by_status(),
+            pinned: data.runs.pinned(),
             records: data.window.records(),
             bytes: data.window.bytes(),
             appended: data.window.head(),
             pruned: data.window.evicted(),
+            oldest: None,
+            store: None,
         }
     }
 }

@@ -165,7 +165,7 @@ impl StreamSource for Router {
 impl MessageRouter for Router {
     async fn publish(&self, facts: Vec<Fact>) -> Result<Appended, AppendError> {
         let counts = &self.live.counts;
-        let appended = self.log.append(facts).await;
+        let appended = self.log.append(facts.into()).await;
         match &appended {
             Ok(appended) => counts.published.fetch_add(appended.records.len() as u64, Ordering::Relaxed),
             Err(_) => counts.publish_errors.fetch_add(1, Ordering::Relaxed),

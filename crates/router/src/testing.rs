@@ -37,7 +37,7 @@ pub(crate) fn context(execution: &str) -> CallbackContext {
 }
 
 fn fact(execution: &str, event: Event) -> Fact {
-    Fact { context: context(execution), event, attachment: None }
+    Fact::new(context(execution), event)
 }
 
 pub(crate) fn status(execution: &str, status: ExecutionStatus) -> Fact {

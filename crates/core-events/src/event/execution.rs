@@ -22,6 +22,9 @@ pub struct ExecutionStatusChanged {
     /// Why: `timeout`, or the words of whoever aborted.
     #[serde(default)]
     pub reason: Option<String>,
+    /// Who runs it, if it is not this installation: `ingest`. Given when it is opened.
+    #[serde(default)]
+    pub source: Option<String>,
     /// At the end: the nodes that ever FAILED and do not say `on_error: continue`.
     #[serde(default)]
     pub failed_nodes: Option<Vec<NodeId>>,
@@ -61,6 +64,7 @@ impl ExecutionStatusChanged {
             timestamp: Some(timestamp),
             diagram_name: None,
             reason: None,
+            source: None,
             failed_nodes: None,
             extra: Extra::new(),
         }
@@ -78,6 +82,7 @@ impl Serialize for ExecutionStatusChanged {
         super::node::some(&mut map, "timestamp", self.timestamp.as_ref())?;
         super::node::some(&mut map, "diagram_name", self.diagram_name.as_ref())?;
         super::node::some(&mut map, "reason", self.reason.as_ref())?;
+        super::node::some(&mut map, "source", self.source.as_ref())?;
         super::node::some(&mut map, "failed_nodes", self.failed_nodes.as_ref())?;
         for (key, value) in &self.extra {
             map.serialize_entry(key, value)?;

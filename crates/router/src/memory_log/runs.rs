@@ -1,10 +1,13 @@
 //! What is known of every run, whatever became of its records.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    sync::Arc,
+};
 
 use core_events::{
     Envelope, EventType, ExecutionId, ExecutionState, Fact, NodeId, Offset, Record, Seq,
-    ports::{AppendError, ExecutionInfo, ListQuery, LookupError, RunSummary},
+    ports::{AppendError, ExecutionInfo, ListQuery, LookupError, ProducerBatch, RemoveError, RunSummary},
 };
 use indexmap::IndexMap;
 
@@ -38,6 +41,9 @@ struct Run {
     bytes: usize,
     /// The root and its sub-runs.
     executions: IndexMap<ExecutionId, Execution>,
+    pinned: bool,
+    /// (epoch, seq) of the latest batch of each producer.
+    producers: HashMap<Arc<str>, (u64, u64)>,
 }
 
 #[derive(Debug)]
@@ -62,12 +68,15 @@ impl Runs {
     }
 
     /// Whether `facts` may be appended; returns the last `seq` of their run.
-    pub(super) fn check(&self, facts: &[Fact]) -> Result<Seq, AppendError> {
+    pub(super) fn check(&self, facts: &[Fact], batch: Option<&ProducerBatch>) -> Result<Seq, AppendError> {
         let root = &facts.first().ok_or(AppendError::Mixed)?.context.root;
         if self.removed.contains_key(root) {
             return Err(AppendError::Ended(root.clone()));
         }
         let run = self.runs.get(root);
+        if let Some(batch) = batch {
+            batch.follows(run.and_then(|run| run.producers.get(&batch.producer)).copied())?;
+        }
         let mut ended_here: Vec<&ExecutionId> = Vec::new();
         for fact in facts {
             let execution = &fact.context.execution;
@@ -93,7 +102,16 @@ impl Runs {
         let root = &record.root;
         let run = self.runs.entry(root.clone()).or_insert_with(|| {
             self.begun.insert(record.offset, root.clone());
-            Run { first: record.offset, last: 0, seq: 0, ended: None, bytes: 0, executions: IndexMap::new() }
+            Run {
+                first: record.offset,
+                last: 0,
+                seq: 0,
+                ended: None,
+                bytes: 0,
+                executions: IndexMap::new(),
+                pinned: false,
+                producers: HashMap::new(),
+            }
         });
         run.last = record.offset;
         run.seq = record.seq;
@@ -120,31 +138,84 @@ impl Runs {
         }
     }
 
+    /// That `batch` was appended to the run of `root`.
+    pub(super) fn note(&mut self, root: &ExecutionId, batch: &ProducerBatch) {
+        if let Some(run) = self.runs.get_mut(root) {
+            run.producers.insert(Arc::clone(&batch.producer), (batch.epoch, batch.seq));
+        }
+    }
+
+    pub(super) fn pin(&mut self, id: &ExecutionId, pinned: bool) -> Result<(), LookupError> {
+        let root = self.get(id)?.0.clone();
+        if let Some(run) = self.runs.get_mut(&root) {
+            run.pinned = pinned;
+        }
+        Ok(())
+    }
+
+    /// Forgets a finished run.
+    pub(super) fn remove(&mut self, id: &ExecutionId) -> Result<(), RemoveError> {
+        let (root, run, _) = self.get(id)?;
+        if root != id {
+            return Err(RemoveError::NotARoot { execution: id.clone(), root: root.clone() });
+        }
+        if run.ended.is_none() {
+            return Err(RemoveError::Running(id.clone()));
+        }
+        let bytes = run.bytes;
+        self.finished.retain(|finished| finished != id);
+        self.finished_bytes = self.finished_bytes.saturating_sub(bytes);
+        self.forget(id);
+        Ok(())
+    }
+
+    pub(super) fn by_status(&self) -> BTreeMap<String, usize> {
+        let mut counts = BTreeMap::new();
+        for (root, run) in &self.runs {
+            let status = run.executions.get(root).map(|execution| execution.state.status.as_str().to_owned());
+            *counts.entry(status.unwrap_or_default()).or_default() += 1;
+        }
+        counts
+    }
+
+    pub(super) fn pinned(&self) -> usize {
+        self.runs.values().filter(|run| run.pinned).count()
+    }
+
     /// Removes the runs that finished first, until only `keep` finished ones are left and their states have no more than
     /// `bytes`; the one that finished last stays in any case. Returns their ids.
     pub(super) fn retire(&mut self, keep: usize, bytes: usize) -> Vec<ExecutionId> {
         let mut retired = Vec::new();
+        let mut next = 0;
         while self.finished.len() > keep || (self.finished.len() > 1 && self.finished_bytes > bytes) {
-            let Some(root) = self.finished.pop_front() else { break };
-            let of_run = self.runs.get(&root).map_or(0, |run| run.bytes);
-            self.finished_bytes = self.finished_bytes.saturating_sub(of_run);
-            retired.push(root);
+            let Some(root) = self.finished.get(next) else { break };
+            let run = self.runs.get(root);
+            if run.is_some_and(|run| run.pinned) {
+                next += 1;
+                continue;
+            }
+            self.finished_bytes = self.finished_bytes.saturating_sub(run.map_or(0, |run| run.bytes));
+            retired.extend(self.finished.remove(next));
         }
         for root in &retired {
-            let Some(run) = self.runs.remove(root) else { continue };
-            self.begun.remove(&run.first);
-            for id in run.executions.into_keys() {
-                self.roots.remove(&id);
-                self.removed.insert(id.clone(), Removed { first: run.first, last: run.last });
-                self.removed_order.push_back(id);
-            }
-            while self.removed_order.len() > REMEMBERED {
-                if let Some(id) = self.removed_order.pop_front() {
-                    self.removed.remove(&id);
-                }
-            }
+            self.forget(root);
         }
         retired
+    }
+
+    fn forget(&mut self, root: &ExecutionId) {
+        let Some(run) = self.runs.remove(root) else { return };
+        self.begun.remove(&run.first);
+        for id in run.executions.into_keys() {
+            self.roots.remove(&id);
+            self.removed.insert(id.clone(), Removed { first: run.first, last: run.last });
+            self.removed_order.push_back(id);
+        }
+        while self.removed_order.len() > REMEMBERED {
+            if let Some(id) = self.removed_order.pop_front() {
+                self.removed.remove(&id);
+            }
+        }
     }
 
     /// First and last position of a run that was removed.
@@ -184,6 +255,7 @@ impl Runs {
         let runs = self.begun.range(..before).rev();
         runs.filter_map(|(_, root)| summary(root, self.runs.get(root)?))
             .filter(|run| query.status.as_ref().is_none_or(|status| &run.status == status))
+            .filter(|run| !query.unfinished || !run.status.is_terminal())
             .take(query.limit)
             .collect()
     }
@@ -202,5 +274,7 @@ fn summary(root: &ExecutionId, run: &Run) -> Option<RunSummary> {
         nodes: state.counts().into_iter().map(|(status, count)| (status.to_owned(), count)).collect(),
         failed_nodes: state.failed_nodes.len(),
         events: run.seq,
+        source: state.source.clone(),
+        pinned: run.pinned,
     })
 }

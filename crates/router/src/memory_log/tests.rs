@@ -1,7 +1,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use core_events::{
-    Event, ExecutionStatus, NodeStatus, Record,
+    Event, ExecutionStatus, Fact, NodeStatus, Record,
     limits::{MAX_EVENT_BYTES, MAX_INLINE_OUTPUT_BYTES},
 };
 
@@ -13,7 +13,7 @@ fn small(records: usize, finished_runs: usize) -> MemoryLog {
 }
 
 async fn append(log: &MemoryLog, facts: Vec<Fact>) {
-    log.append(facts).await.unwrap();
+    log.append(facts.into()).await.unwrap();
 }
 
 /// The offsets that are gone, and those that are there.
@@ -33,7 +33,7 @@ async fn places_have_no_hole() {
     let log_ = MemoryLog::default();
     append(&log_, vec![begin("a"), begin("a.x")]).await;
     append(&log_, vec![begin("b")]).await;
-    let appended = log_.append(vec![log("a.x", ""), log("a", "")]).await.unwrap();
+    let appended = log_.append(vec![log("a.x", ""), log("a", "")].into()).await.unwrap();
     let places: Vec<_> = appended.records.iter().map(|r| (r.offset, r.seq)).collect();
     assert_eq!(places, [(4, 3), (5, 4)]);
     assert_eq!(log_.head(), 5);
@@ -51,14 +51,14 @@ async fn an_append_is_taken_as_a_whole_or_not_at_all() {
         (vec![end("a"), log("a.x", "")], AppendError::Ended(id("a"))),
         (vec![end("a"), end("a")], AppendError::Ended(id("a"))),
     ] {
-        assert_eq!(log_.append(facts).await.unwrap_err(), error);
+        assert_eq!(log_.append(facts.into()).await.unwrap_err(), error);
     }
-    let refused = log_.append(vec![log("a", ""), too_large]).await.unwrap_err();
+    let refused = log_.append(vec![log("a", ""), too_large].into()).await.unwrap_err();
     assert!(matches!(refused, AppendError::TooLarge(_)));
     // Another run's execution.
     let mut foreign = log("b", "");
     foreign.context.execution = id("a.x");
-    assert_eq!(log_.append(vec![foreign]).await.unwrap_err(), AppendError::Mixed);
+    assert_eq!(log_.append(vec![foreign].into()).await.unwrap_err(), AppendError::Mixed);
     assert_eq!(log_.head(), 2);
     assert_eq!(log_.state(&id("a")).await.unwrap().0.status, ExecutionStatus::Running);
 }
@@ -67,9 +67,9 @@ async fn an_append_is_taken_as_a_whole_or_not_at_all() {
 async fn nothing_follows_an_end() {
     let log_ = MemoryLog::default();
     append(&log_, vec![begin("a"), begin("a.x"), end("a.x")]).await;
-    assert_eq!(log_.append(vec![log("a.x", "")]).await.unwrap_err(), AppendError::Ended(id("a.x")));
+    assert_eq!(log_.append(vec![log("a.x", "")].into()).await.unwrap_err(), AppendError::Ended(id("a.x")));
     append(&log_, vec![log("a", ""), end("a")]).await;
-    assert_eq!(log_.append(vec![begin("a.y")]).await.unwrap_err(), AppendError::Ended(id("a")));
+    assert_eq!(log_.append(vec![begin("a.y")].into()).await.unwrap_err(), AppendError::Ended(id("a")));
     assert_eq!(log_.find(&id("a.x")).await.unwrap().ended, Some(3));
     assert_eq!(log_.find(&id("a")).await.unwrap().ended, Some(5));
 }
@@ -158,7 +158,7 @@ async fn a_run_beyond_the_bound_is_deleted() {
         assert_eq!(log_.find(&id(gone)).await.unwrap_err(), LookupError::Deleted(id(gone)));
         assert_eq!(log_.state(&id(gone)).await.unwrap_err(), LookupError::Deleted(id(gone)));
     }
-    assert_eq!(log_.append(vec![log("a", "")]).await.unwrap_err(), AppendError::Ended(id("a")));
+    assert_eq!(log_.append(vec![log("a", "")].into()).await.unwrap_err(), AppendError::Ended(id("a")));
     assert_eq!(read(&log_, run("a"), 1, 99).await, (Some((2, 3)), vec![]));
     assert_eq!(read(&log_, Scope::All, 0, 99).await, (Some((1, 3)), vec![4, 5]));
     assert_eq!(log_.find(&id("z")).await.unwrap_err(), LookupError::Unknown(id("z")));
@@ -172,7 +172,7 @@ async fn runs_are_listed_newest_first() {
     }
     append(&log_, vec![end("b")]).await;
     let list = async |status, before: Option<&str>, limit| {
-        let query = ListQuery { status, before: before.map(id), limit };
+        let query = ListQuery { status, before: before.map(id), limit, ..ListQuery::default() };
         let runs = log_.list(&query).await.unwrap();
         runs.into_iter().map(|run| run.execution_id.to_string()).collect::<Vec<_>>()
     };
@@ -217,6 +217,14 @@ async fn listeners_hear_every_record_once() {
     #[derive(Debug, Default)]
     struct Last(AtomicU64);
     impl CommitListener for Last {
+        fn unstored(&self, _: &[Arc<Record>]) {}
+
+        fn lost(&self, _: Offset) {}
+
+        fn removed(&self, _: &ExecutionId) {}
+
+        fn renewed(&self, _: &Epoch) {}
+
         fn committed(&self, records: &[Arc<Record>]) {
             for record in records {
                 assert_eq!(self.0.swap(record.offset, Ordering::SeqCst) + 1, record.offset);

@@ -8,9 +8,9 @@ use bytes::Bytes;
 use core_events::{
     Cursor, EndReason, Epoch, EventType, ExecutionState, Filter, GapReason, NodeStatus, Progress, Seq,
     ports::{
-        Budget, Delivery, EventLog, ListQuery, LogStats, LookupError, MessageRouter, ReadBatch, ReadError,
-        ReadRange, RunSummary, Start, StreamSource, SubscribeError, SubscribeRequest, Subscribed,
-        Subscription,
+        Append, Budget, Delivery, EventLog, ListQuery, LogProblem, LogStats, LookupError, MessageRouter,
+        ReadBatch, ReadError, ReadRange, RemoveError, RunSummary, Start, StreamSource, SubscribeError,
+        SubscribeRequest, Subscribed, Subscription,
     },
 };
 use parking_lot::Mutex;
@@ -372,7 +372,7 @@ async fn progress_is_bounded() {
 #[tokio::test]
 async fn a_log_that_fails_ends_the_stream() {
     let log = Arc::new(Meddling { log: MemoryLog::default(), after_find: Mutex::default(), broken: true });
-    log.log.append(vec![begin("a")]).await.unwrap();
+    log.log.append(vec![begin("a")].into()).await.unwrap();
     let router = Router::new(log, RouterOptions::default());
     let mut reader = open(&router, request(Some("a"), Start::Beginning)).await;
     assert_eq!(drain(&mut *reader), [".Error@0"]);
@@ -381,7 +381,7 @@ async fn a_log_that_fails_ends_the_stream() {
 #[tokio::test]
 async fn an_end_between_lookup_and_registration_is_not_missed() {
     let log_ = MemoryLog::new(MemoryLogOptions { finished_runs: 1, ..MemoryLogOptions::default() });
-    log_.append(vec![begin("a")]).await.unwrap();
+    log_.append(vec![begin("a")].into()).await.unwrap();
     let log = Arc::new(Meddling { log: log_, after_find: Mutex::default(), broken: false });
     let router = Router::new(Arc::clone(&log) as Arc<dyn EventLog>, forgetful());
     log.after_find.lock().extend([vec![end("a")], vec![begin("b"), end("b")]]);
@@ -416,8 +416,8 @@ impl EventLog for Meddling {
         self.log.follow(listener)
     }
 
-    async fn append(&self, facts: Vec<Fact>) -> Result<Appended, AppendError> {
-        self.log.append(facts).await
+    async fn append(&self, append: Append) -> Result<Appended, AppendError> {
+        self.log.append(append).await
     }
 
     async fn read(&self, range: ReadRange) -> Result<ReadBatch, ReadError> {
@@ -431,7 +431,7 @@ impl EventLog for Meddling {
         let found = self.log.find(execution).await;
         let facts = std::mem::take(&mut *self.after_find.lock());
         for facts in facts {
-            self.log.append(facts).await.unwrap();
+            self.log.append(facts.into()).await.unwrap();
         }
         found
     }
@@ -446,6 +446,18 @@ impl EventLog for Meddling {
 
     async fn output(&self, execution: &ExecutionId, seq: Seq) -> Result<Option<Bytes>, LookupError> {
         self.log.output(execution, seq).await
+    }
+
+    async fn remove(&self, root: &ExecutionId) -> Result<(), RemoveError> {
+        self.log.remove(root).await
+    }
+
+    async fn pin(&self, root: &ExecutionId, pinned: bool) -> Result<(), LookupError> {
+        self.log.pin(root, pinned).await
+    }
+
+    fn health(&self) -> Option<LogProblem> {
+        self.log.health()
     }
 
     fn stats(&self) -> LogStats {

@@ -91,6 +91,8 @@ impl ExecutionStateType {
             nodes,
             failed_nodes: state.failed_nodes.len(),
             events: state.last_seq.unwrap_or_default(),
+            source: None,
+            pinned: false,
         };
         Self { ports: Arc::clone(ports), summary, state: OnceCell::new_with(Some(Arc::new(state))) }
     }

@@ -123,7 +123,8 @@ impl Query {
         let (mut found, mut skipped, mut scanned) = (Vec::new(), 0, 0);
         let mut before = None;
         while found.len() < limit {
-            let query = ListQuery { status: status.clone(), before: before.take(), limit: PAGE };
+            let query =
+                ListQuery { status: status.clone(), before: before.take(), limit: PAGE, unfinished: false };
             let page = self.0.executions.list(&query).await;
             let page = page.map_err(|error| coded("UNAVAILABLE", error.to_string()))?;
             let is_last = page.len() < PAGE;

@@ -239,6 +239,8 @@ pub(crate) fn summary(execution: &str, diagram: &str) -> RunSummary {
         nodes: [("COMPLETED".to_owned(), 1)].into(),
         failed_nodes: 0,
         events: 4,
+        source: None,
+        pinned: false,
     }
 }
 

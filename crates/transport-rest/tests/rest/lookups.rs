@@ -55,6 +55,8 @@ async fn a_list_is_paged() {
         nodes: [("RUNNING".to_owned(), 1)].into(),
         failed_nodes: 0,
         events: 2,
+        source: None,
+        pinned: false,
     };
     *app.executions.runs.lock() = ["exec_3", "exec_2", "exec_1"].map(summary).into();
     let answer = app.get("/api/v1/executions?status=RUNNING&limit=2").await;

@@ -1,0 +1,1 @@
+//! The durable log: an [`EventLog`](core_events::ports::EventLog) on SQLite.

@@ -1,0 +1,1 @@
+//! Takes the events of outside engines, so that any engine can be watched.
