@@ -1,6 +1,14 @@
 //! Connections: taken, bounded, owned.
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::{Router, body::Body, extract::ConnectInfo};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
@@ -31,15 +39,43 @@ pub(crate) struct Acceptor {
     write_timeout: Duration,
     /// One permit per connection.
     room: Arc<Semaphore>,
+    open: OpenConnections,
     tasks: TaskTracker,
     stop: CancellationToken,
     kill: CancellationToken,
 }
 
+/// How many connections are open, WebSockets apart. Clones share the count.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct OpenConnections(Arc<AtomicUsize>);
+
+/// One of them, as long as it is held.
+#[derive(Debug)]
+struct OpenConnection(OpenConnections);
+
+// === impl OpenConnections ===
+
+impl OpenConnections {
+    pub(crate) fn count(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn enter(&self) -> OpenConnection {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        OpenConnection(self.clone())
+    }
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 // === impl Acceptor ===
 
 impl Acceptor {
-    pub(crate) fn new(config: &Config, app: Router) -> Self {
+    pub(crate) fn new(config: &Config, app: Router, open: OpenConnections) -> Self {
         let mut http = http1::Builder::new();
         // The buffer's bound is also what makes hyper stop asking a stream for more.
         http.timer(TokioTimer::new())
@@ -53,6 +89,7 @@ impl Acceptor {
             app,
             write_timeout: config.write_timeout,
             room: Arc::new(Semaphore::new(descriptors::room(config.max_connections))),
+            open,
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             kill: CancellationToken::new(),
@@ -100,9 +137,10 @@ impl Acceptor {
                 }
             };
             let acceptor = self.clone();
+            let open = self.open.enter();
             self.tasks.spawn(async move {
                 acceptor.serve(stream, peer).await;
-                drop(permit);
+                drop((open, permit));
             });
         }
     }

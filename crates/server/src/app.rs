@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use axum::{Router, middleware};
-use core_events::ports::{CliSessions, Clock, Diagrams, Executions, StreamSource, System};
+use core_events::ports::{
+    CliSessions, Clock, Diagrams, EventLog, Executions, MessageRouter, StreamSource, System,
+};
 use http::Method;
 use transport_graphql::{Connections, GraphqlApi, GraphqlOptions, GraphqlParts};
 use transport_rest::{RestApi, RestOptions, method_not_allowed, not_found};
@@ -11,6 +13,7 @@ use transport_sse::SseMessageRouterAdapter;
 
 use crate::{
     Config, GraphqlConfig,
+    accept::OpenConnections,
     guards::{
         content_type, headers,
         host::{self, AllowedHosts},
@@ -18,11 +21,16 @@ use crate::{
         sockets::{self, Room},
     },
     health::{self, Stopping},
+    metrics::{self, IngestCounts},
     page,
 };
 
 /// What the routes serve.
 pub(crate) struct Parts {
+    pub(crate) log: Arc<dyn EventLog>,
+    pub(crate) router: Arc<dyn MessageRouter>,
+    pub(crate) connections: OpenConnections,
+    pub(crate) ingest_counts: Arc<IngestCounts>,
     pub(crate) executions: Arc<dyn Executions>,
     pub(crate) streams: Arc<dyn StreamSource>,
     #[cfg(feature = "legacy")]
@@ -52,14 +60,23 @@ pub(crate) fn app(config: &Config, parts: Parts) -> (Router, Connections) {
     let room = Room { open: sockets.clone(), most: config.max_connections };
     let graphql = graphql.into_router().layer(middleware::from_fn_with_state(room, sockets::guard));
 
-    let Parts { executions, streams, clock, stopping, .. } = parts;
+    let metrics = metrics::routes(metrics::Sources {
+        log: Arc::clone(&parts.log),
+        router: parts.router,
+        connections: parts.connections,
+        sockets: sockets.clone(),
+        ingest: parts.ingest_counts,
+    });
+
+    let Parts { log, executions, streams, clock, stopping, .. } = parts;
     let sse = SseMessageRouterAdapter::new(Arc::clone(&streams), streams, Arc::clone(&clock)).into_router();
     #[cfg(feature = "legacy")]
     let sse = parts.legacy.mount(sse, &clock);
     let rest = RestApi::new(executions, RestOptions { max_body_bytes: config.max_body_bytes });
     let app = Router::new()
         .merge(page::routes())
-        .merge(health::routes(stopping))
+        .merge(health::routes(stopping, log))
+        .merge(metrics)
         .merge(sse)
         .merge(rest.into_router())
         .merge(graphql)

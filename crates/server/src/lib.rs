@@ -2,10 +2,12 @@
 //!
 //! [`Server::start`] binds, serves and returns; [`Server::stop`] drains. In between
 //!
+//! - `recovery` ends the runs that an earlier process left unfinished,
 //! - `executions` starts runs and owns their tasks,
 //! - `accept` owns connections,
 //! - `guards` keeps out what comes from other people's web pages, since a run executes code,
-//! - `page` is what `/` serves.
+//! - `page` is what `/` serves,
+//! - `health` and `metrics` tell whoever operates it how it is.
 //!
 //! [`Config`] is read in layers: defaults, `dipeo.toml`, `DIPEO_*`, flags.
 
@@ -20,12 +22,16 @@ mod guards;
 mod health;
 #[cfg(feature = "legacy")]
 mod legacy;
+mod metrics;
 mod observers;
 mod page;
 mod paths;
+mod recovery;
 mod run_watch;
 mod server;
 mod system;
+#[cfg(test)]
+mod testing;
 
 pub use log_capture::CaptureLayer;
 

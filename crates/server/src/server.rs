@@ -20,13 +20,14 @@ use transport_graphql::Connections;
 
 use crate::{
     Config,
-    accept::Acceptor,
+    accept::{Acceptor, OpenConnections},
     app::{self, app},
     cli_sessions::Sessions,
     diagrams::BaseDirectory,
     executions::{self, Runs},
     health::Stopping,
     paths::{self, Paths},
+    recovery,
     system::ThisServer,
 };
 
@@ -127,6 +128,9 @@ impl Server {
             finished_runs: config.log.max_finished_runs,
             state_bytes: config.log.max_state_bytes,
         }));
+        if let Err(error) = recovery::close_interrupted(&*log, &*clock).await {
+            tracing::error!(%error, "runs that an earlier server left unfinished could not be ended");
+        }
         let options = RouterOptions {
             subscriptions: config.max_streams,
             tail_records: config.log.max_events,
@@ -153,9 +157,10 @@ impl Server {
             default_path: path,
             max_body_bytes: config.max_body_bytes,
         });
+        let connections = OpenConnections::default();
         let runs = Runs::new(executions::Parts {
             engine: Engine::new(options),
-            log,
+            log: Arc::clone(&log),
             paths,
             clock: Arc::clone(&clock),
             base_dir,
@@ -165,6 +170,10 @@ impl Server {
         let (app, sockets) = app(
             &config,
             app::Parts {
+                log,
+                router: Arc::clone(&router) as _,
+                connections: connections.clone(),
+                ingest_counts: Arc::default(),
                 executions: Arc::new(runs.clone()),
                 streams: Arc::clone(&router) as Arc<dyn StreamSource>,
                 #[cfg(feature = "legacy")]
@@ -176,7 +185,7 @@ impl Server {
                 stopping,
             },
         );
-        let acceptor = Acceptor::new(&config, app);
+        let acceptor = Acceptor::new(&config, app, connections);
         acceptor.spawn(listener);
         tracing::info!(%address, "serving");
         Ok(Self {
