@@ -3,7 +3,10 @@
 use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::OnceLock,
+    sync::{
+        OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use serde_json::Value;
@@ -18,9 +21,11 @@ pub fn bin() -> &'static Path {
     BIN.get_or_init(|| std::env::var_os("DIPEO_BIN").map_or_else(build, PathBuf::from))
 }
 
-/// A call of the program that the environment of the test doesn't change.
+/// A call of the program that the environment of the test doesn't change. Its data directory is one of its own, below the
+/// directory that it is called in.
 #[must_use]
 pub fn command() -> Command {
+    static CALLS: AtomicUsize = AtomicUsize::new(0);
     let mut command = Command::new(bin());
     for (name, _) in std::env::vars_os() {
         let name_text = name.to_string_lossy();
@@ -28,6 +33,7 @@ pub fn command() -> Command {
             command.env_remove(name);
         }
     }
+    command.env("DIPEO_DATA_DIR", format!(".data-{}", CALLS.fetch_add(1, Ordering::Relaxed)));
     command.env_remove("RUST_LOG").env_remove("NO_COLOR").stdin(Stdio::null());
     command
 }

@@ -1,7 +1,9 @@
 //! What a server may be told.
 
 mod load;
+mod shown;
 mod sources;
+mod units;
 mod value;
 
 use std::{
@@ -12,13 +14,17 @@ use std::{
 
 pub use self::{
     load::{ConfigError, ConfigFault},
+    shown::{EffectiveSetting, Explained, Origin},
     sources::ConfigSources,
+    units::parse_time,
 };
 
 /// The configuration of a server.
 ///
 /// Every field has a key of the same name: `max_runs = 10` in `dipeo.toml`, `DIPEO_MAX_RUNS=10` in the environment,
-/// `log.max_events` and `DIPEO_LOG_MAX_EVENTS` for [`LogConfig`], and in the same way for [`GraphqlConfig`]. Times are seconds.
+/// `log.max_events` and `DIPEO_LOG_MAX_EVENTS` for [`LogConfig`], and in the same way for [`GraphqlConfig`],
+/// [`RetentionConfig`] and [`IngestConfig`]. Times are seconds, sizes are bytes, both with a unit if that is wished: `"15 min"`,
+/// `"64 MiB"`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// The address to listen on. There is no authentication yet, so that any but a loopback address has to be given as a
@@ -32,8 +38,8 @@ pub struct Config {
     /// Whether the unified monitoring path serves the runs that ask for neither; otherwise the legacy one does. The default is
     /// yes where that path is compiled in.
     pub use_unified_monitoring: bool,
-    /// Where the server keeps what must outlive it. Made, for its owner only, when the server starts; without it the server
-    /// keeps nothing.
+    /// Where the server keeps what must outlive it. Made, for its owner only, when the server starts. [`load`](Self::load) fills
+    /// it in: without it the server keeps nothing, and its log is in memory, whatever `log.store` says.
     pub data_dir: Option<PathBuf>,
     /// Names under which clients may reach the server, besides `localhost` and the address that they are connected to:
     /// `name` with any port or `name:port`.
@@ -63,8 +69,12 @@ pub struct Config {
     pub max_parallel_nodes: usize,
     /// Bounds of GraphQL.
     pub graphql: GraphqlConfig,
-    /// Bounds of the log.
+    /// The log.
     pub log: LogConfig,
+    /// What a log on disk keeps.
+    pub retention: RetentionConfig,
+    /// Runs of outside engines.
+    pub ingest: IngestConfig,
 }
 
 /// Bounds of GraphQL.
@@ -82,19 +92,72 @@ pub struct GraphqlConfig {
     pub ping_interval: Duration,
 }
 
-/// Bounds of the log. What is beyond them is forgotten, oldest first, and readers that lacked it are told so (I4).
+/// The log: where it is, and its bounds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogConfig {
-    /// Events of all runs.
+    /// Where it is.
+    pub store: LogStore,
+    /// What an event that was shown has survived (I6).
+    pub durability: LogDurability,
+    /// Bytes of events that wait to be stored; beyond it appends wait, and outside engines are told to come again.
+    pub queue_bytes: usize,
+    /// Bytes of events that are shown though they could not be stored, and kept to be stored later (the exception of I6).
+    /// Beyond it they are given up; terminal events never are.
+    pub backlog_bytes: usize,
+    /// How long an event waits for the store before it is shown without (the exception of I6).
+    pub stall_after: Duration,
+    /// Events of all runs that are kept in memory: all that there are if the log is there, oldest forgotten first (I4), else
+    /// the newest, which readers are served from.
     pub max_events: usize,
-    /// Bytes of all runs.
+    /// Bytes of all runs that are kept in memory.
     pub max_bytes: usize,
-    /// Events of one run; no bound of its own if it is not given.
+    /// Events of one run that are kept in memory; no bound of its own if it is not given.
     pub max_events_per_run: Option<usize>,
-    /// Finished runs.
+    /// Finished runs of a log in memory.
     pub max_finished_runs: usize,
-    /// Bytes of the states of finished runs, about.
+    /// Bytes of the states of finished runs that are kept in memory, about.
     pub max_state_bytes: usize,
+}
+
+/// Where the log is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogStore {
+    /// In a file of the data directory.
+    Sqlite,
+    /// In memory: it ends with the process.
+    Memory,
+}
+
+/// What an event that was shown has survived (I6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogDurability {
+    /// The end of this process, of whatever kind.
+    Process,
+    /// A loss of power. Each commit waits for the disk.
+    Power,
+}
+
+/// What a log on disk keeps. Finished runs beyond any of the bounds are removed, those first that ended first. Those under way
+/// and those that are pinned stay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RetentionConfig {
+    /// How long a finished run is kept; for ever if it is not given.
+    pub max_age: Option<Duration>,
+    /// Bytes of the log on disk.
+    pub max_bytes: Option<u64>,
+    /// Finished runs.
+    pub max_runs: Option<usize>,
+}
+
+/// Runs of outside engines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IngestConfig {
+    /// How long an engine may say nothing of its run before the run is closed as ABORTED.
+    pub lease: Duration,
+    /// Such runs under way; further ones are turned away.
+    pub max_runs: usize,
+    /// The largest run that may be imported: bytes of its events, unpacked.
+    pub max_import_bytes: u64,
 }
 
 // === impl Config ===
@@ -122,6 +185,8 @@ impl Default for Config {
             max_parallel_nodes: 20,
             graphql: GraphqlConfig::default(),
             log: LogConfig::default(),
+            retention: RetentionConfig::default(),
+            ingest: IngestConfig::default(),
         }
     }
 }
@@ -144,11 +209,65 @@ impl Default for LogConfig {
         let router::MemoryLogOptions { records, bytes, records_per_run, finished_runs, state_bytes } =
             router::MemoryLogOptions::default();
         Self {
+            store: LogStore::Sqlite,
+            durability: LogDurability::Process,
+            queue_bytes: 16 * 1024 * 1024,
+            backlog_bytes: 64 * 1024 * 1024,
+            stall_after: Duration::from_secs(2),
             max_events: records,
             max_bytes: bytes,
             max_events_per_run: records_per_run,
             max_finished_runs: finished_runs,
             max_state_bytes: state_bytes,
+        }
+    }
+}
+
+// === impl LogStore ===
+
+impl LogStore {
+    /// Its name in a configuration.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sqlite => "sqlite",
+            Self::Memory => "memory",
+        }
+    }
+}
+
+// === impl LogDurability ===
+
+impl LogDurability {
+    /// Its name in a configuration.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Process => "process",
+            Self::Power => "power",
+        }
+    }
+}
+
+// === impl RetentionConfig ===
+
+impl Default for RetentionConfig {
+    /// Bounded so that nobody's disk fills up, and by nothing else: whoever looks for a run of last year finds it if there was
+    /// room.
+    fn default() -> Self {
+        Self { max_age: None, max_bytes: Some(10 * 1024 * 1024 * 1024), max_runs: Some(10_000) }
+    }
+}
+
+// === impl IngestConfig ===
+
+impl Default for IngestConfig {
+    fn default() -> Self {
+        Self {
+            // Longer than an engine is silent in a long call of a model.
+            lease: Duration::from_secs(15 * 60),
+            max_runs: 1_000,
+            max_import_bytes: 1024 * 1024 * 1024,
         }
     }
 }
@@ -160,6 +279,15 @@ impl Config {
     ///
     /// [`ConfigError`] has every fault with its place.
     pub fn load(sources: &ConfigSources) -> Result<Self, ConfigError> {
+        load::load(sources).map(|explained| explained.config)
+    }
+
+    /// As [`load`](Self::load), and where each setting comes from.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] has every fault with its place.
+    pub fn explain(sources: &ConfigSources) -> Result<Explained, ConfigError> {
         load::load(sources)
     }
 }

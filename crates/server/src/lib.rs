@@ -36,7 +36,10 @@ mod testing;
 pub use log_capture::CaptureLayer;
 
 pub use self::{
-    config::{Config, ConfigError, ConfigFault, ConfigSources, GraphqlConfig, LogConfig},
+    config::{
+        Config, ConfigError, ConfigFault, ConfigSources, EffectiveSetting, Explained, GraphqlConfig,
+        IngestConfig, LogConfig, LogDurability, LogStore, Origin, RetentionConfig, parse_time,
+    },
     observers::CompositeObserver,
     server::{Server, StartupError},
 };

@@ -9,7 +9,8 @@ use std::{
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    Config, ConfigSources,
+    Config, ConfigSources, EffectiveSetting, Explained, LogStore, Origin,
+    shown::{Bytes, Shown},
     value::{Raw, Value},
 };
 
@@ -17,45 +18,58 @@ use super::{
 pub(super) const PREFIX: &str = "DIPEO_";
 /// The file that is read from the working directory.
 const FILE: &str = "dipeo.toml";
+/// The data directory, among those of other programs.
+const DATA_DIR: &str = "dipeo";
 
-/// A setting: its key, and how a value of it is taken.
+/// A setting: its key, how a value of it is taken, and how it is shown.
 struct Setting {
     key: &'static str,
     take: fn(&mut Config, Value<'_>) -> Result<(), String>,
+    value: fn(&Config) -> serde_json::Value,
+    text: fn(&Config) -> Option<String>,
 }
 
-/// Sets `$field` of the configuration to `$value`, under the key of the same name.
+/// Sets `$field` of the configuration to `$value`, under the key of the same name. It is shown as it is, or as `$show` has it.
 macro_rules! settings {
-    ($($($field:ident).+ = |$value:ident| $read:expr;)*) => {
+    ($($($field:ident).+ = |$value:ident| $read:expr $(, |$it:ident| $show:expr)?;)*) => {
         &[$(Setting {
             key: settings!(@key $($field).+),
             take: |config, $value| {
                 config.$($field).+ = $read?;
                 Ok(())
             },
+            value: |config| settings!(@show config.$($field).+ $(, |$it| $show)?).value(),
+            text: |config| settings!(@show config.$($field).+ $(, |$it| $show)?).text(),
         },)*]
     };
     (@key $a:ident) => { stringify!($a) };
     (@key $a:ident . $b:ident) => { concat!(stringify!($a), ".", stringify!($b)) };
+    (@show $field:expr) => { $field };
+    (@show $field:expr, |$it:ident| $show:expr) => {{
+        let $it = &$field;
+        $show
+    }};
 }
 
 /// Enough for any machine, and far from where arithmetic ends.
 const MANY: usize = u32::MAX as usize;
+/// A size.
+const GIB: u64 = 1 << 30;
 
 const SETTINGS: &[Setting] = settings! {
     host = |value| value.address();
     port = |value| value.whole(0, u16::MAX);
-    base_dir = |value| value.path().map(Some);
+    base_dir = |value| value.path().map(Some), |dir| dir.clone().unwrap_or_else(|| PathBuf::from("."));
     use_unified_monitoring = |value| value.truth();
     data_dir = |value| value.path().map(Some);
     allowed_hosts = |value| value.hosts();
     allowed_origins = |value| value.origins();
-    drain_timeout = |value| value.seconds();
-    max_body_bytes = |value| value.whole(1024, MANY);
-    max_header_bytes = |value| value.whole(8192, 16 * 1024 * 1024);
+    drain_timeout = |value| value.time();
+    max_body_bytes = |value| value.size(1024, GIB * 4), |size| bytes(*size);
+    max_header_bytes = |value| value.size(8192, 16 * 1024 * 1024), |size| bytes(*size);
     max_headers = |value| value.whole(8, 10_000);
-    header_timeout = |value| value.seconds();
-    write_timeout = |value| value.seconds();
+    header_timeout = |value| value.time();
+    write_timeout = |value| value.time();
     max_connections = |value| value.whole(1, 1_000_000);
     max_streams = |value| value.whole(1, 1_000_000);
     max_runs = |value| value.whole(1, 1_000_000);
@@ -63,13 +77,24 @@ const SETTINGS: &[Setting] = settings! {
     graphql.max_depth = |value| value.whole(1, 1_000);
     graphql.max_complexity = |value| value.whole(1, MANY);
     graphql.max_operations = |value| value.whole(1, 1_000_000);
-    graphql.init_timeout = |value| value.seconds();
-    graphql.ping_interval = |value| value.seconds();
+    graphql.init_timeout = |value| value.time();
+    graphql.ping_interval = |value| value.time();
+    log.store = |value| value.store();
+    log.durability = |value| value.durability();
+    log.queue_bytes = |value| value.size(64 * 1024, GIB * 4), |size| bytes(*size);
+    log.backlog_bytes = |value| value.size(64 * 1024, GIB * 4), |size| bytes(*size);
+    log.stall_after = |value| value.time();
     log.max_events = |value| value.whole(1, MANY);
-    log.max_bytes = |value| value.whole(1, MANY);
-    log.max_events_per_run = |value| value.whole(1, MANY).map(Some);
+    log.max_bytes = |value| value.size(1, GIB * 4), |size| bytes(*size);
+    log.max_events_per_run = |value| value.or_none(|value| value.whole(1, MANY));
     log.max_finished_runs = |value| value.whole(1, MANY);
-    log.max_state_bytes = |value| value.whole(1, MANY);
+    log.max_state_bytes = |value| value.size(1, GIB * 4), |size| bytes(*size);
+    retention.max_age = |value| value.or_none(Value::age);
+    retention.max_bytes = |value| value.or_none(|value| value.size(64 * 1024, GIB << 20)), |size| size.map(Bytes);
+    retention.max_runs = |value| value.or_none(|value| value.whole(1, MANY));
+    ingest.lease = |value| value.time();
+    ingest.max_runs = |value| value.whole(1, 1_000_000);
+    ingest.max_import_bytes = |value| value.size(1024, GIB << 20), |size| Bytes(*size);
 };
 
 /// All that is wrong with a configuration, a line each.
@@ -118,6 +143,12 @@ pub enum ConfigFault {
         /// What is wrong, and what would be right.
         problem: String,
     },
+    /// Nobody says where the data directory is.
+    #[error(
+        "data_dir: neither it nor HOME is set, so that there is no place for the log; name a directory (data_dir, \
+         DIPEO_DATA_DIR), or keep the log in memory (log.store = \"memory\", DIPEO_LOG_STORE=memory)"
+    )]
+    NoDataDir,
     /// An address that others can reach, given in passing.
     #[error(
         "host: {host} can be reached from other machines, and there is no authentication yet; if that is wanted, say so \
@@ -145,8 +176,12 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-pub(super) fn load(sources: &ConfigSources) -> Result<Config, ConfigError> {
-    let mut loader = Loader { config: Config::default(), faults: Vec::new() };
+pub(super) fn load(sources: &ConfigSources) -> Result<Explained, ConfigError> {
+    let mut loader = Loader {
+        config: Config::default(),
+        origins: vec![Origin::Default; SETTINGS.len()],
+        faults: Vec::new(),
+    };
     loader.read_file(sources);
     for (name, text) in &sources.env {
         loader.take_variable(name, text, &sources.dir);
@@ -154,23 +189,53 @@ pub(super) fn load(sources: &ConfigSources) -> Result<Config, ConfigError> {
     let exposed_before = loader.exposed();
     for (key, text) in &sources.flags {
         let flag = format!("--{}", key.replace(['_', '.'], "-"));
-        loader.take("command line", key, &flag, Value { raw: Raw::Text(text), dir: &sources.dir });
+        let value = Value { raw: Raw::Text(text), dir: &sources.dir };
+        loader.take("command line", key, &flag, Origin::Flag(flag.clone()), value);
     }
     let said_so = sources.flags.iter().any(|(key, _)| *key == "host");
     if let (Some(host), false) = (exposed_before, said_so) {
         loader.faults.push(ConfigFault::Exposed { host });
     }
-    if loader.faults.is_empty() { Ok(loader.config) } else { Err(ConfigError { faults: loader.faults }) }
+    loader.find_data_dir(sources);
+    if !loader.faults.is_empty() {
+        return Err(ConfigError { faults: loader.faults });
+    }
+    let Loader { config, origins, .. } = loader;
+    let settings = SETTINGS.iter().zip(origins).map(|(setting, origin)| EffectiveSetting {
+        key: setting.key,
+        value: (setting.value)(&config),
+        text: (setting.text)(&config),
+        origin,
+    });
+    let settings = settings.collect();
+    Ok(Explained { config, settings })
+}
+
+fn bytes(size: usize) -> Bytes {
+    Bytes(u64::try_from(size).unwrap_or(u64::MAX))
 }
 
 struct Loader {
     config: Config,
+    /// Where each of the settings comes from.
+    origins: Vec<Origin>,
     faults: Vec<ConfigFault>,
 }
 
 // === impl Loader ===
 
 impl Loader {
+    /// Where the data directory is if nobody says so.
+    fn find_data_dir(&mut self, sources: &ConfigSources) {
+        if self.config.data_dir.is_some() {
+            return;
+        }
+        self.config.data_dir = sources.data_home.as_ref().map(|home| home.join(DATA_DIR));
+        if self.config.data_dir.is_none() && self.config.log.store == LogStore::Sqlite {
+            self.faults.push(ConfigFault::NoDataDir);
+        }
+    }
+
     fn exposed(&self) -> Option<std::net::IpAddr> {
         Some(self.config.host).filter(|host| !host.to_canonical().is_loopback())
     }
@@ -215,7 +280,10 @@ impl Loader {
                 DeValue::Table(table) if is_section => {
                     self.take_table(&format!("{key}."), table, dir, place);
                 }
-                value => self.take(&at, &key, &key, Value { raw: Raw::Toml(value), dir }),
+                value => {
+                    let origin = Origin::File(at.clone());
+                    self.take(&at, &key, &key, origin, Value { raw: Raw::Toml(value), dir });
+                }
             }
         }
     }
@@ -225,7 +293,7 @@ impl Loader {
         let variable = |key: &str| key.replace('.', "_").to_ascii_uppercase();
         if let Some(setting) = SETTINGS.iter().find(|setting| variable(setting.key) == rest) {
             let value = Value { raw: Raw::Text(text), dir };
-            self.take(name, setting.key, name, value);
+            self.take(name, setting.key, name, Origin::Environment(name.to_owned()), value);
             return;
         }
         // The prefix is not ours alone: a name that resembles none of ours is somebody else's.
@@ -239,8 +307,9 @@ impl Loader {
         }
     }
 
-    fn take(&mut self, place: &str, key: &str, name: &str, value: Value<'_>) {
-        let Some(setting) = SETTINGS.iter().find(|setting| setting.key == key) else {
+    fn take(&mut self, place: &str, key: &str, name: &str, origin: Origin, value: Value<'_>) {
+        let found = SETTINGS.iter().zip(&mut self.origins).find(|(setting, _)| setting.key == key);
+        let Some((setting, from)) = found else {
             let hint = match nearest(key) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => {
@@ -251,6 +320,7 @@ impl Loader {
             self.faults.push(ConfigFault::Unknown { place, key, hint });
             return;
         };
+        *from = origin;
         if let Err(problem) = (setting.take)(&mut self.config, value) {
             let place = if place == name { "environment".to_owned() } else { place.to_owned() };
             self.faults.push(ConfigFault::Value { place, key: name.to_owned(), problem });

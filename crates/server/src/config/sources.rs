@@ -11,6 +11,8 @@ pub struct ConfigSources {
     pub dir: PathBuf,
     /// The environment. Only names that begin with `DIPEO_` count.
     pub env: Vec<(String, String)>,
+    /// Where programs keep data of this user, absolute: `$XDG_DATA_HOME`, else `~/.local/share`.
+    pub data_home: Option<PathBuf>,
     /// Flags: a key of [`Config`](crate::Config), and a value.
     pub flags: Vec<(&'static str, String)>,
 }
@@ -25,7 +27,11 @@ impl ConfigSources {
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .filter(|(name, _)| name.starts_with(super::load::PREFIX))
             .collect();
-        Self { dir, env, ..Self::default() }
+        // As the XDG base directory specification has it: relative ones don't count.
+        let absolute =
+            |name| std::env::var_os(name).map(PathBuf::from).filter(|path: &PathBuf| path.is_absolute());
+        let data_home = absolute("XDG_DATA_HOME").or_else(|| Some(absolute("HOME")?.join(".local/share")));
+        Self { dir, env, data_home, ..Self::default() }
     }
 
     /// The same with a flag, if it was given.

@@ -9,9 +9,13 @@ use std::{
 use http::uri::{Authority, Uri};
 use toml::de::DeValue;
 
+use super::{
+    LogDurability, LogStore,
+    units::{parse_size, parse_time, show_size},
+};
 use crate::guards::host::is_plain;
 
-/// The longest time that can be set: a year.
+/// The longest time that is waited for anything: a year.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// A value and where relative paths in it start.
@@ -38,11 +42,8 @@ impl<'a> Value<'a> {
         T: TryFrom<u64> + PartialOrd + std::fmt::Display + Copy,
     {
         let text = match self.raw {
-            Raw::Text(text) => Some(text.to_owned()),
-            Raw::Toml(DeValue::Integer(integer)) => {
-                i64::from_str_radix(integer.as_str(), integer.radix()).ok().map(|number| number.to_string())
-            }
-            Raw::Toml(_) => None,
+            Raw::Toml(DeValue::String(_) | DeValue::Float(_)) => None,
+            _ => self.scalar(),
         };
         text.and_then(|text| text.trim().parse::<u64>().ok())
             .and_then(|number| T::try_from(number).ok())
@@ -50,21 +51,64 @@ impl<'a> Value<'a> {
             .ok_or_else(|| self.expected(&format!("a whole number from {min} to {max}")))
     }
 
-    /// Seconds, more than none, and few enough to be added to any instant.
-    pub(super) fn seconds(self) -> Result<Duration, String> {
-        let text = match self.raw {
-            Raw::Text(text) => Some(text),
-            Raw::Toml(DeValue::Integer(number)) => Some(number.as_str()),
-            Raw::Toml(DeValue::Float(number)) => Some(number.as_str()),
-            Raw::Toml(_) => None,
-        };
-        text.and_then(|text| text.trim().parse::<f64>().ok())
-            .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-            .filter(|time| !time.is_zero() && *time <= LONGEST)
+    /// A number of bytes within `range`, with a unit if it has one.
+    pub(super) fn size<T: TryFrom<u64>>(self, min: u64, max: u64) -> Result<T, String> {
+        self.scalar()
+            .and_then(|text| parse_size(&text))
+            .filter(|size| (min..=max).contains(size))
+            .and_then(|size| T::try_from(size).ok())
             .ok_or_else(|| {
-                let longest = LONGEST.as_secs();
-                self.expected(&format!("a number of seconds greater than 0 and at most {longest}"))
+                let (min, max) = (show_size(min), show_size(max));
+                self.expected(&format!("a size from {min} to {max} (such as 1048576 or \"1 MiB\")"))
             })
+    }
+
+    /// A time, more than none, and short enough to be added to any instant.
+    pub(super) fn time(self) -> Result<Duration, String> {
+        self.time_up_to(LONGEST, "a year")
+    }
+
+    /// An age that may be longer than any wait.
+    pub(super) fn age(self) -> Result<Duration, String> {
+        self.time_up_to(LONGEST * 100, "100 years")
+    }
+
+    fn time_up_to(self, most: Duration, name: &str) -> Result<Duration, String> {
+        self.scalar().and_then(|text| parse_time(&text)).filter(|time| *time <= most).ok_or_else(|| {
+            self.expected(&format!(
+                "a time greater than 0 and at most {name} (seconds, or such as \"90 s\" or \"15 min\")"
+            ))
+        })
+    }
+
+    /// What `read` takes, or `none`.
+    pub(super) fn or_none<T>(
+        self,
+        read: impl FnOnce(Self) -> Result<T, String>,
+    ) -> Result<Option<T>, String> {
+        if self.text().is_some_and(|text| text.trim() == "none") {
+            return Ok(None);
+        }
+        read(self).map(Some).map_err(|problem| match problem.split_once(" is expected, ") {
+            Some((what, given)) => format!("{what}, or \"none\", is expected, {given}"),
+            None => problem,
+        })
+    }
+
+    pub(super) fn store(self) -> Result<LogStore, String> {
+        match self.text() {
+            Some("sqlite") => Ok(LogStore::Sqlite),
+            Some("memory") => Ok(LogStore::Memory),
+            _ => Err(self.expected("\"sqlite\" or \"memory\"")),
+        }
+    }
+
+    pub(super) fn durability(self) -> Result<LogDurability, String> {
+        match self.text() {
+            Some("process") => Ok(LogDurability::Process),
+            Some("power") => Ok(LogDurability::Power),
+            _ => Err(self.expected("\"process\" or \"power\"")),
+        }
     }
 
     pub(super) fn truth(self) -> Result<bool, String> {
@@ -125,6 +169,19 @@ impl<'a> Value<'a> {
             Raw::Toml(DeValue::Array(array)) => {
                 array.iter().map(|value| item(value.get_ref().as_str()?)).collect()
             }
+            Raw::Toml(_) => None,
+        }
+    }
+
+    /// A number or a text, as a text.
+    fn scalar(self) -> Option<String> {
+        match self.raw {
+            Raw::Text(text) => Some(text.to_owned()),
+            Raw::Toml(DeValue::String(text)) => Some(text.to_string()),
+            Raw::Toml(DeValue::Integer(number)) => {
+                Some(i64::from_str_radix(number.as_str(), number.radix()).ok()?.to_string())
+            }
+            Raw::Toml(DeValue::Float(number)) => Some(number.as_str().to_owned()),
             Raw::Toml(_) => None,
         }
     }

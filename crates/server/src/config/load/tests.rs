@@ -1,11 +1,17 @@
 use std::{net::Ipv4Addr, time::Duration};
 
-use super::*;
+use serde_json::{Value, json};
+
+use super::{super::RetentionConfig, *};
 
 fn sources(toml: &str) -> (tempfile::TempDir, ConfigSources) {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("dipeo.toml"), toml).unwrap();
-    let sources = ConfigSources { dir: dir.path().to_owned(), ..ConfigSources::default() };
+    let sources = ConfigSources {
+        dir: dir.path().to_owned(),
+        data_home: Some("/home/me/.local/share".into()),
+        ..ConfigSources::default()
+    };
     (dir, sources)
 }
 
@@ -15,9 +21,16 @@ fn env(name: &str, value: &str) -> (String, String) {
 
 #[test]
 fn without_anything_it_is_the_default() {
-    let dir = tempfile::tempdir().unwrap();
-    let sources = ConfigSources { dir: dir.path().to_owned(), ..ConfigSources::default() };
-    assert_eq!(Config::load(&sources), Ok(Config::default()));
+    let (dir, mut sources) = sources("");
+    let data_dir = Some("/home/me/.local/share/dipeo".into());
+    assert_eq!(Config::load(&sources), Ok(Config { data_dir, ..Config::default() }));
+
+    // Without a home there is no place for a log, but none is needed for one in memory.
+    sources.data_home = None;
+    assert_eq!(Config::load(&sources).unwrap_err().faults, [ConfigFault::NoDataDir]);
+    assert_eq!(Config::load(&sources.clone().flag("log.store", Some("memory"))).unwrap().data_dir, None);
+    let config = Config::load(&sources.flag("data_dir", Some("here"))).unwrap();
+    assert_eq!(config.data_dir, Some(dir.path().join("here")));
 }
 
 #[test]
@@ -60,6 +73,65 @@ fn every_fault_is_named_with_its_place() {
     sources.env.push(env("DIPEO_USE_UNIFIED_MONITORING", "perhaps"));
     let sources = sources.flag("max_runs", Some(0));
     insta::assert_snapshot!(Config::load(&sources).unwrap_err().to_string());
+}
+
+#[test]
+fn sizes_and_times_have_units_and_bounds_may_be_none() {
+    let (_dir, mut sources) = sources(
+        "drain_timeout = \"1 min\"\n[log]\nqueue_bytes = \"32 MiB\"\nmax_bytes = 0x100000\n\
+         [retention]\nmax_age = \"30 d\"\nmax_bytes = \"1.5 GiB\"\nmax_runs = \"none\"\n[ingest]\nlease = 60\n",
+    );
+    let config = Config::load(&sources).unwrap();
+    assert_eq!((config.log.queue_bytes, config.log.max_bytes), (32 << 20, 1 << 20));
+    assert_eq!((config.drain_timeout.as_secs(), config.ingest.lease.as_secs()), (60, 60));
+    let retention = RetentionConfig {
+        max_age: Some(Duration::from_secs(30 * 86_400)),
+        max_bytes: Some(1_610_612_736),
+        max_runs: None,
+    };
+    assert_eq!(config.retention, retention);
+    for (name, value) in [
+        ("DIPEO_RETENTION_MAX_AGE", "0"),
+        ("DIPEO_RETENTION_MAX_BYTES", "0"),
+        ("DIPEO_RETENTION_MAX_RUNS", "0"),
+        ("DIPEO_LOG_QUEUE_BYTES", "8 GiB"),
+        ("DIPEO_LOG_STORE", "disk"),
+        ("DIPEO_LOG_DURABILITY", "none"),
+        ("DIPEO_INGEST_MAX_IMPORT_BYTES", "none"),
+        ("DIPEO_INGEST_LEASE", "2 y"),
+    ] {
+        sources.env.push(env(name, value));
+    }
+    insta::assert_snapshot!(Config::load(&sources).unwrap_err().to_string());
+}
+
+#[test]
+fn every_setting_says_where_it_comes_from_and_can_be_put_into_a_file() {
+    let (dir, mut sources) = sources("port = 1\n[log]\n  max_events = 10\n  store = \"memory\"\n");
+    sources.env = vec![env("DIPEO_PORT", "2"), env("DIPEO_RETENTION_MAX_RUNS", "none")];
+    let sources = sources.flag("drain_timeout", Some("1.5"));
+    let explained = Config::explain(&sources).unwrap();
+    let of = |key: &str| explained.settings.iter().find(|setting| setting.key == key).unwrap();
+    for (key, value, text, origin) in [
+        ("port", json!(2), "2", "DIPEO_PORT"),
+        ("log.max_events", json!(10), "10", "dipeo.toml:3:3"),
+        ("log.store", json!("memory"), "\"memory\"", "dipeo.toml:4:3"),
+        ("retention.max_runs", Value::Null, "\"none\"", "DIPEO_RETENTION_MAX_RUNS"),
+        ("retention.max_bytes", json!(10_u64 << 30), "\"10 GiB\"", "default"),
+        ("drain_timeout", json!(1.5), "\"1.5 s\"", "--drain-timeout"),
+        ("ingest.lease", json!(900), "\"900 s\"", "default"),
+        ("data_dir", json!("/home/me/.local/share/dipeo"), "\"/home/me/.local/share/dipeo\"", "default"),
+    ] {
+        let setting = of(key);
+        let seen = (&setting.value, setting.text.as_deref(), setting.origin.to_string());
+        assert_eq!(seen, (&value, Some(text), origin.to_owned()), "{key}");
+    }
+    let lines = explained.settings.iter().filter_map(|s| Some(format!("{} = {}\n", s.key, s.text.as_ref()?)));
+    std::fs::write(dir.path().join("shown.toml"), lines.collect::<String>()).unwrap();
+    let shown = ConfigSources { file: Some("shown.toml".into()), ..sources };
+    let again = ConfigSources { env: Vec::new(), flags: Vec::new(), ..shown };
+    let again = Config::load(&again).unwrap();
+    assert_eq!(again, Config { base_dir: Some(dir.path().join(".")), ..explained.config });
 }
 
 #[test]
