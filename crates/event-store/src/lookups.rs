@@ -1,0 +1,159 @@
+//! Finding and listing what the store has. All of it is committed.
+
+use bytes::Bytes;
+use core_events::{
+    ExecutionId, Offset, Seq,
+    ports::{ExecutionInfo, ListQuery, LookupError, RunSummary},
+};
+use rusqlite::{Connection, OptionalExtension, Row, types::Type};
+
+use crate::{readers::Unreadable, row};
+
+/// What the store knows of an execution.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// It is there.
+    Kept {
+        /// The number of its run.
+        run: i64,
+        /// Where it is.
+        info: ExecutionInfo,
+        /// Whether its run ended.
+        over: bool,
+    },
+    /// It was removed.
+    Removed,
+    /// Nobody ever saw it, or it was removed so long ago that this is forgotten.
+    Unknown,
+}
+
+// === impl Found ===
+
+impl Found {
+    /// The run and the place of `execution`.
+    pub(crate) fn kept(self, execution: &ExecutionId) -> Result<(i64, ExecutionInfo), LookupError> {
+        match self {
+            Self::Kept { run, info, .. } => Ok((run, info)),
+            Self::Removed => Err(LookupError::Deleted(execution.clone())),
+            Self::Unknown => Err(LookupError::Unknown(execution.clone())),
+        }
+    }
+}
+
+/// Finds an execution.
+pub(crate) fn find(connection: &Connection, execution: &ExecutionId) -> Result<Found, Unreadable> {
+    let mut statement = connection.prepare_cached(
+        "SELECT e.run, r.root, e.ended, r.ended FROM executions e JOIN runs r ON r.id = e.run WHERE e.id = ?1",
+    )?;
+    let found = statement.query_row([execution.as_str()], |row| {
+        let (own, whole): (Option<i64>, Option<i64>) = (row.get(2)?, row.get(3)?);
+        Ok(Found::Kept {
+            run: row.get(0)?,
+            info: ExecutionInfo { root: id(row, 1)?, ended: own.or(whole).map(row::unsql) },
+            over: whole.is_some(),
+        })
+    });
+    if let Some(found) = found.optional()? {
+        return Ok(found);
+    }
+    let removed = removed(connection, execution)?;
+    Ok(removed.map_or(Found::Unknown, |_| Found::Removed))
+}
+
+/// First and last position of the run that a removed execution belonged to.
+pub(crate) fn removed(
+    connection: &Connection,
+    execution: &ExecutionId,
+) -> Result<Option<(Offset, Offset)>, Unreadable> {
+    let mut statement = connection.prepare_cached("SELECT first, last FROM removed WHERE id = ?1")?;
+    let range = statement.query_row([execution.as_str()], |row| {
+        Ok((row::unsql(row.get(0)?), row::unsql(row.get(1)?)))
+    });
+    Ok(range.optional()?)
+}
+
+/// Root runs, newest first: the numbers of runs ascend with their beginnings.
+pub(crate) fn list(connection: &Connection, query: &ListQuery) -> Result<Vec<RunSummary>, Unreadable> {
+    let snapshot = connection.unchecked_transaction()?;
+    let before = match &query.before {
+        None => i64::MAX,
+        Some(id) => {
+            // A run that was removed still says where to go on; behind an unknown one there is nothing.
+            let mut run = snapshot.prepare_cached("SELECT id FROM runs WHERE root = ?1")?;
+            match run.query_row([id.as_str()], |row| row.get(0)).optional()? {
+                Some(run) => run,
+                None => removed(&snapshot, id)?.map_or(0, |(first, _)| row::sql(first)),
+            }
+        }
+    };
+    let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
+    let status = query.status.as_ref().map(core_events::ExecutionStatus::as_str);
+    let sql = match query.unfinished {
+        false => {
+            "SELECT summary, pinned FROM runs WHERE id < ?1 AND (?2 IS NULL OR status = ?2)
+             ORDER BY id DESC LIMIT ?3"
+        }
+        true => {
+            "SELECT summary, pinned FROM runs WHERE id < ?1 AND (?2 IS NULL OR status = ?2) AND ended IS NULL
+             ORDER BY id DESC LIMIT ?3"
+        }
+    };
+    let mut statement = snapshot.prepare_cached(sql)?;
+    let rows = statement.query_map((before, status, limit), summary)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// The output of the event `seq` of the run that `execution` belongs to, if it lies up to `head`.
+pub(crate) fn output(
+    connection: &Connection,
+    execution: &ExecutionId,
+    seq: Seq,
+    head: Offset,
+) -> Result<Result<Option<Bytes>, LookupError>, Unreadable> {
+    let snapshot = connection.unchecked_transaction()?;
+    let run = match find(&snapshot, execution)?.kept(execution) {
+        Ok((run, _)) => run,
+        Err(error) => return Ok(Err(error)),
+    };
+    let mut statement = snapshot.prepare_cached(
+        "SELECT e.json, o.value FROM events e LEFT JOIN outputs o ON o.offset = e.offset
+         WHERE e.run = ?1 AND e.seq = ?2 AND e.offset <= ?3",
+    )?;
+    let output = statement.query_row((run, row::sql(seq), row::sql(head)), |row| {
+        match row.get_ref(1)?.as_blob_or_null()? {
+            Some(beside) => Ok(Some(Bytes::copy_from_slice(beside))),
+            None => Ok(inline(row.get_ref(0)?.as_blob()?)),
+        }
+    });
+    Ok(Ok(output.optional()?.flatten()))
+}
+
+/// The id in a column.
+pub(crate) fn id(row: &Row<'_>, column: usize) -> rusqlite::Result<ExecutionId> {
+    let text = row.get_ref(column)?.as_str()?;
+    ExecutionId::parse(text)
+        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error)))
+}
+
+fn summary(row: &Row<'_>) -> rusqlite::Result<RunSummary> {
+    let json = row.get_ref(0)?.as_blob()?;
+    let summary: RunSummary = serde_json::from_slice(json)
+        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(0, Type::Blob, Box::new(error)))?;
+    Ok(RunSummary { pinned: row.get(1)?, ..summary })
+}
+
+/// The `output` of an event's `data`, as it stands there; `None` if there is none, or null.
+fn inline(json: &[u8]) -> Option<Bytes> {
+    #[derive(serde::Deserialize)]
+    struct Event<'a> {
+        #[serde(borrow)]
+        data: Data<'a>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Data<'a> {
+        #[serde(borrow, default)]
+        output: Option<&'a serde_json::value::RawValue>,
+    }
+    let event: Event<'_> = serde_json::from_slice(json).ok()?;
+    Some(Bytes::copy_from_slice(event.data.output?.get().as_bytes()))
+}

@@ -1,0 +1,1 @@
+//! Removing runs, and pinning them.

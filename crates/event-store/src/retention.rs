@@ -1,0 +1,1 @@
+//! Removing what is too old or too much.

@@ -1,0 +1,1 @@
+//! Checks of appends, and their places (I1, I9).
