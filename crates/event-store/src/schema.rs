@@ -21,7 +21,7 @@ const MIGRATIONS: &[&str] = &[V1];
 // `runs.id` is the offset of the run's first record: ascending, and never used again.
 // `runs.ended_at` and `times.time` tell when the log took a record, not when it happened: an imported run is new here.
 // `events.execution` is NULL for the root; `events.type` is a code, or the text of a type that this build does not know.
-// An event whose run has no row in `runs` is on its way out.
+// `removed.n` is the order of removal. An event whose run has no row in `runs` is on its way out; `doomed` names such runs.
 const V1: &str = "
 CREATE TABLE meta(key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE runs(
@@ -37,7 +37,7 @@ CREATE TABLE runs(
     summary BLOB NOT NULL
 );
 CREATE INDEX runs_open ON runs(id) WHERE ended IS NULL;
-CREATE INDEX runs_ended ON runs(ended_at) WHERE ended IS NOT NULL;
+CREATE INDEX runs_ended ON runs(ended_at, id) WHERE ended IS NOT NULL AND pinned = 0;
 CREATE TABLE executions(id TEXT PRIMARY KEY, run INTEGER NOT NULL, ended INTEGER) WITHOUT ROWID;
 CREATE INDEX executions_run ON executions(run);
 CREATE TABLE events(
@@ -55,7 +55,13 @@ CREATE TABLE events(
 CREATE UNIQUE INDEX events_run_seq ON events(run, seq);
 CREATE TABLE outputs(offset INTEGER PRIMARY KEY, value BLOB NOT NULL);
 CREATE TABLE times(offset INTEGER PRIMARY KEY, time INTEGER NOT NULL);
-CREATE TABLE removed(id TEXT PRIMARY KEY, first INTEGER NOT NULL, last INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE removed(
+    n INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    first INTEGER NOT NULL,
+    last INTEGER NOT NULL
+);
+CREATE TABLE doomed(run INTEGER PRIMARY KEY);
 CREATE TABLE producers(
     run INTEGER NOT NULL,
     producer TEXT NOT NULL,
