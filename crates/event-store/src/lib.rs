@@ -10,8 +10,9 @@ mod faults;
 mod log;
 mod lookups;
 mod options;
+mod pool;
 mod queue;
-mod readers;
+mod range;
 mod reads;
 mod remove;
 mod retention;
@@ -19,6 +20,7 @@ mod row;
 mod schema;
 mod sequencer;
 mod session;
+mod states;
 mod stats;
 mod writer;
 

@@ -7,33 +7,40 @@ use core_events::{
 };
 use rusqlite::{Connection, OptionalExtension, Row, types::Type};
 
-use crate::{readers::Unreadable, row};
+use crate::{
+    pool::Unreadable,
+    row::{self, sql, unsql},
+};
 
 /// What the store knows of an execution.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Found {
     /// It is there.
-    Kept {
-        /// The number of its run.
-        run: i64,
-        /// Where it is.
-        info: ExecutionInfo,
-        /// Whether its run ended.
-        over: bool,
-    },
+    Kept(Kept),
     /// It was removed.
     Removed,
     /// Nobody ever saw it, or it was removed so long ago that this is forgotten.
     Unknown,
 }
 
+/// An execution that is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Kept {
+    /// The number of its run.
+    pub(crate) run: i64,
+    /// Where it is.
+    pub(crate) info: ExecutionInfo,
+    /// Where its run ended, if it did.
+    pub(crate) over: Option<Offset>,
+}
+
 // === impl Found ===
 
 impl Found {
-    /// The run and the place of `execution`.
-    pub(crate) fn kept(self, execution: &ExecutionId) -> Result<(i64, ExecutionInfo), LookupError> {
+    /// The place of `execution`, if it is there.
+    pub(crate) fn kept(self, execution: &ExecutionId) -> Result<Kept, LookupError> {
         match self {
-            Self::Kept { run, info, .. } => Ok((run, info)),
+            Self::Kept(kept) => Ok(kept),
             Self::Removed => Err(LookupError::Deleted(execution.clone())),
             Self::Unknown => Err(LookupError::Unknown(execution.clone())),
         }
@@ -47,11 +54,9 @@ pub(crate) fn find(connection: &Connection, execution: &ExecutionId) -> Result<F
     )?;
     let found = statement.query_row([execution.as_str()], |row| {
         let (own, whole): (Option<i64>, Option<i64>) = (row.get(2)?, row.get(3)?);
-        Ok(Found::Kept {
-            run: row.get(0)?,
-            info: ExecutionInfo { root: id(row, 1)?, ended: own.or(whole).map(row::unsql) },
-            over: whole.is_some(),
-        })
+        let root = row::execution_id(1, row.get_ref(1)?)?;
+        let info = ExecutionInfo { root, ended: own.or(whole).map(unsql) };
+        Ok(Found::Kept(Kept { run: row.get(0)?, info, over: whole.map(unsql) }))
     });
     if let Some(found) = found.optional()? {
         return Ok(found);
@@ -66,9 +71,7 @@ pub(crate) fn removed(
     execution: &ExecutionId,
 ) -> Result<Option<(Offset, Offset)>, Unreadable> {
     let mut statement = connection.prepare_cached("SELECT first, last FROM removed WHERE id = ?1")?;
-    let range = statement.query_row([execution.as_str()], |row| {
-        Ok((row::unsql(row.get(0)?), row::unsql(row.get(1)?)))
-    });
+    let range = statement.query_row([execution.as_str()], |row| Ok((unsql(row.get(0)?), unsql(row.get(1)?))));
     Ok(range.optional()?)
 }
 
@@ -82,7 +85,7 @@ pub(crate) fn list(connection: &Connection, query: &ListQuery) -> Result<Vec<Run
             let mut run = snapshot.prepare_cached("SELECT id FROM runs WHERE root = ?1")?;
             match run.query_row([id.as_str()], |row| row.get(0)).optional()? {
                 Some(run) => run,
-                None => removed(&snapshot, id)?.map_or(0, |(first, _)| row::sql(first)),
+                None => removed(&snapshot, id)?.map_or(0, |(first, _)| sql(first)),
             }
         }
     };
@@ -112,27 +115,19 @@ pub(crate) fn output(
 ) -> Result<Result<Option<Bytes>, LookupError>, Unreadable> {
     let snapshot = connection.unchecked_transaction()?;
     let run = match find(&snapshot, execution)?.kept(execution) {
-        Ok((run, _)) => run,
+        Ok(kept) => kept.run,
         Err(error) => return Ok(Err(error)),
     };
     let mut statement = snapshot.prepare_cached(
         "SELECT e.json, o.value FROM events e LEFT JOIN outputs o ON o.offset = e.offset
          WHERE e.run = ?1 AND e.seq = ?2 AND e.offset <= ?3",
     )?;
-    let output = statement.query_row((run, row::sql(seq), row::sql(head)), |row| {
-        match row.get_ref(1)?.as_blob_or_null()? {
+    let output =
+        statement.query_row((run, sql(seq), sql(head)), |row| match row.get_ref(1)?.as_blob_or_null()? {
             Some(beside) => Ok(Some(Bytes::copy_from_slice(beside))),
             None => Ok(inline(row.get_ref(0)?.as_blob()?)),
-        }
-    });
+        });
     Ok(Ok(output.optional()?.flatten()))
-}
-
-/// The id in a column.
-pub(crate) fn id(row: &Row<'_>, column: usize) -> rusqlite::Result<ExecutionId> {
-    let text = row.get_ref(column)?.as_str()?;
-    ExecutionId::parse(text)
-        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error)))
 }
 
 fn summary(row: &Row<'_>) -> rusqlite::Result<RunSummary> {

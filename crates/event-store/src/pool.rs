@@ -11,8 +11,10 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
+
+use crate::{faults, schema};
 
 /// So many requests wait for a thread; more wait to be among these.
 const QUEUE: usize = 256;
@@ -21,14 +23,12 @@ const BUSY: Duration = Duration::from_secs(1);
 /// Pages that a connection keeps, in KiB (negative by SQLite's convention): the inner pages of the trees, and what several
 /// readers that go through the same run want one after the other.
 const CACHE_KIB: i32 = -4_096;
-/// Statements that a connection keeps prepared.
-const STATEMENTS: usize = 32;
 
 /// Why the store could not be read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unreadable {
     /// SQLite says so.
-    #[error("{}", described(.0))]
+    #[error("{}", faults::words(.0))]
     Sqlite(#[from] rusqlite::Error),
     /// What was read is not what was written.
     #[error("the event at position {offset} can't be read: {problem}")]
@@ -44,7 +44,7 @@ pub(crate) enum Unreadable {
 }
 
 /// Told when a reader meets a damaged store.
-pub(crate) type OnDamage = Box<dyn Fn(&Unreadable) + Send + Sync>;
+pub(crate) type OnDamage = Arc<dyn Fn() + Send + Sync>;
 
 type Job = Box<dyn FnOnce(&mut Session) + Send>;
 
@@ -53,7 +53,7 @@ type Job = Box<dyn FnOnce(&mut Session) + Send>;
 /// # Closing
 ///
 /// Requests that were taken by then are answered; [`close`](Self::close) and dropping wait for them.
-pub(crate) struct Readers {
+pub(crate) struct Pool {
     /// `None` once closed.
     queue: Mutex<Option<mpsc::Sender<Job>>>,
     shared: Arc<Shared>,
@@ -76,15 +76,11 @@ struct Session {
     open: Option<(u64, Connection)>,
 }
 
-// === impl Readers ===
+// === impl Pool ===
 
-impl Readers {
-    /// Starts `threads` of them on the store at `path`, which exists.
-    ///
-    /// # Errors
-    ///
-    /// When the system gives no thread.
-    pub(crate) fn start(path: PathBuf, threads: usize, damage: OnDamage) -> std::io::Result<Self> {
+impl Pool {
+    /// Starts `threads` of them on the store at `path`, which is opened when it is first needed.
+    pub(crate) fn start(path: PathBuf, threads: usize, damage: OnDamage) -> Self {
         let shared = Arc::new(Shared {
             path,
             generation: AtomicU64::new(0),
@@ -94,25 +90,19 @@ impl Readers {
         });
         let (sender, receiver) = mpsc::channel::<Job>(QUEUE);
         let receiver = Arc::new(Mutex::new(receiver));
-        let readers =
-            Self { queue: Mutex::new(Some(sender)), shared, threads: Mutex::new(Vec::with_capacity(threads)) };
-        for n in 0..threads.max(1) {
-            let (shared, receiver) = (Arc::clone(&readers.shared), Arc::clone(&receiver));
-            let thread = std::thread::Builder::new().name(format!("log-reader-{n}")).spawn(move || {
-                shared.counts.lock().extend(own_counts());
-                let mut session = Session { shared, open: None };
-                loop {
-                    // The lock is held while waiting: one thread waits for a request, the others for the lock.
-                    let job = receiver.lock().blocking_recv();
-                    match job {
-                        Some(job) => job(&mut session),
-                        None => return,
-                    }
-                }
-            })?;
-            readers.threads.lock().push(thread);
-        }
-        Ok(readers)
+        let spawn = |n| {
+            let (shared, receiver) = (Arc::clone(&shared), Arc::clone(&receiver));
+            std::thread::Builder::new()
+                .name(format!("log-reader-{n}"))
+                .spawn(move || serve(shared, &receiver))
+        };
+        // Where the system gives fewer threads, those answer; where it gives none, every request says so.
+        let threads = (0..threads.max(1))
+            .filter_map(|n| {
+                spawn(n).inspect_err(|error| tracing::error!(%error, "no thread to read the log")).ok()
+            })
+            .collect();
+        Self { queue: Mutex::new(Some(sender)), shared, threads: Mutex::new(threads) }
     }
 
     /// Has `job` done by one of the threads. A request whose caller has gone by then is passed over.
@@ -162,15 +152,15 @@ impl Readers {
     }
 }
 
-impl Drop for Readers {
+impl Drop for Pool {
     fn drop(&mut self) {
         self.close();
     }
 }
 
-impl std::fmt::Debug for Readers {
+impl std::fmt::Debug for Pool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Readers").field("reads", &self.reads()).finish_non_exhaustive()
+        f.debug_struct("Pool").field("reads", &self.reads()).finish_non_exhaustive()
     }
 }
 
@@ -184,7 +174,7 @@ impl Session {
             // Whatever it was, the next request starts from the file.
             self.open = None;
             if error.is_damage() {
-                (self.shared.damage)(error);
+                (self.shared.damage)();
             }
         }
         answer
@@ -201,14 +191,23 @@ impl Session {
     }
 }
 
+fn serve(shared: Arc<Shared>, receiver: &Mutex<mpsc::Receiver<Job>>) {
+    shared.counts.lock().extend(own_counts());
+    let mut session = Session { shared, open: None };
+    loop {
+        // The lock is held while waiting: one thread waits for a request, the others for the lock.
+        let job = receiver.lock().blocking_recv();
+        match job {
+            Some(job) => job(&mut session),
+            None => return,
+        }
+    }
+}
+
 fn open(path: &std::path::Path) -> rusqlite::Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
+    let connection = schema::open_reader(path)?;
     connection.busy_timeout(BUSY)?;
-    connection.pragma_update(None, "query_only", true)?;
-    connection.pragma_update(None, "mmap_size", 0)?;
     connection.pragma_update(None, "cache_size", CACHE_KIB)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)
 }
 
@@ -218,20 +217,9 @@ impl Unreadable {
     /// Whether the store is damaged. Only SQLite's own verdict counts: what follows from it is that the store is moved aside.
     pub(crate) fn is_damage(&self) -> bool {
         match self {
-            Self::Sqlite(error) => matches!(
-                error.sqlite_error_code(),
-                Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
-            ),
+            Self::Sqlite(error) => faults::is_damage(error),
             Self::Event { .. } | Self::Closed => false,
         }
-    }
-}
-
-/// The words of SQLite without the path of the file.
-fn described(error: &rusqlite::Error) -> String {
-    match error {
-        rusqlite::Error::SqliteFailure(error, _) => error.to_string(),
-        other => other.to_string(),
     }
 }
 
