@@ -1,0 +1,439 @@
+//! One task, any order.
+
+use std::{
+    collections::{BTreeSet, HashSet},
+    ops::AddAssign,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
+    time::Duration,
+};
+
+use core_events::{
+    Cursor, EndReason, Epoch, ExecutionId, Filter, Offset,
+    ports::{
+        AppendError, Budget, Delivery, EventLog, LookupError, MessageRouter, RemoveError, Start,
+        StreamSource, SubscribeError, SubscribeRequest, Subscribed, Subscription,
+    },
+};
+use futures_util::future::join_all;
+use router::{Router, RouterOptions};
+use tokio::sync::Notify;
+
+use super::{
+    cast::{Cast, Kind, Lines, RUNS},
+    model::{Model, Stream, place},
+    plan::{Ask, From, Op, Target},
+};
+
+/// How long what must happen may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A log that is tried.
+pub trait Subject {
+    /// What befalls it beside what its port offers.
+    type Chore;
+
+    /// It, at present.
+    fn log(&self) -> &Arc<dyn EventLog>;
+
+    /// Whether nobody else may hold the log meanwhile.
+    fn needs_it_alone(chore: &Self::Chore) -> bool;
+
+    /// Does it.
+    fn perform(&mut self, chore: &Self::Chore);
+}
+
+/// What was seen, so that a test can tell that it saw something.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Tally {
+    /// Events that the log took.
+    pub appended: usize,
+    /// Events that readers got.
+    pub events: usize,
+    /// Gaps that they were told.
+    pub gaps: usize,
+    /// Streams that they opened with a cursor that was handed out.
+    pub resumed: usize,
+    /// Runs that were deleted.
+    pub removed: usize,
+}
+
+/// A router on a log, its readers, and the model.
+pub struct World<S> {
+    subject: S,
+    cast: Cast,
+    options: RouterOptions,
+    router: Router,
+    model: Model,
+    readers: Vec<Watcher>,
+    /// Every cursor that was handed out, and the stream that it was handed to.
+    handed: Vec<(Cursor, Stream)>,
+    /// Where the log stood when the router closed.
+    closed: Option<Offset>,
+    removed: BTreeSet<usize>,
+    /// Any reader was woken.
+    woken: Arc<Notify>,
+    tally: Tally,
+}
+
+struct Watcher {
+    stream: Stream,
+    subscription: Box<dyn Subscription>,
+    flag: Arc<Flag>,
+}
+
+/// Whether the reader's task would be polled.
+struct Flag {
+    up: AtomicBool,
+    woken: Arc<Notify>,
+}
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.up.store(true, Ordering::SeqCst);
+        self.woken.notify_one();
+    }
+}
+
+impl<S: Subject> World<S> {
+    /// Tries `ops`, and all that must hold behind them. Gives the log back, with all runs ended and removed.
+    ///
+    /// # Panics
+    ///
+    /// If something is not as it must be.
+    pub async fn run(subject: S, cast: Cast, options: RouterOptions, ops: &[Op<S::Chore>]) -> (S, Tally) {
+        let log = subject.log();
+        let (router, model) = (Router::new(Arc::clone(log), options.clone()), Model::behind(log.head()));
+        let mut world = Self {
+            subject,
+            cast,
+            options,
+            router,
+            model,
+            readers: Vec::new(),
+            handed: Vec::new(),
+            closed: None,
+            removed: BTreeSet::new(),
+            woken: Arc::default(),
+            tally: Tally::default(),
+        };
+        for op in ops {
+            world.step(op).await;
+        }
+        world.conclude().await;
+        world.clear().await;
+        (world.subject, world.tally)
+    }
+
+    fn log(&self) -> &Arc<dyn EventLog> {
+        self.subject.log()
+    }
+
+    async fn step(&mut self, op: &Op<S::Chore>) {
+        let of =
+            |reader: &usize| Some(reader % self.readers.len().max(1)).filter(|_| !self.readers.is_empty());
+        match op {
+            Op::Publish { run, facts } => self.publish(*run, facts).await,
+            Op::Burst { run, lines } => self.burst(*run, *lines).await,
+            Op::Subscribe(ask) => self.subscribe(ask).await,
+            Op::Join { reader, from } => {
+                if let Some(reader) = of(reader) {
+                    let Stream { target, root, filter, .. } = self.readers[reader].stream.again();
+                    self.open(target, root, filter, self.start(*from)).await;
+                }
+            }
+            Op::Poll { reader, budget, times } => {
+                if let Some(reader) = of(reader) {
+                    for _ in 0..*times {
+                        self.poll(reader, *budget).await;
+                    }
+                }
+            }
+            Op::CatchUp { reader } => {
+                if let Some(reader) = of(reader) {
+                    self.settle(reader..reader + 1).await;
+                }
+            }
+            Op::Drop { reader } => {
+                if let Some(reader) = of(reader) {
+                    self.model.check_prefix(&self.readers.swap_remove(reader).stream);
+                }
+            }
+            Op::Remove { run } => self.remove(*run).await,
+            Op::Close => {
+                self.router.close(EndReason::Shutdown);
+                self.closed = self.closed.or(Some(self.model.head()));
+            }
+            Op::Reroute => self.reroute(|_| {}),
+            Op::Chore(chore) if S::needs_it_alone(chore) => {
+                let before = self.log().epoch();
+                self.reroute(|subject| subject.perform(chore));
+                assert_eq!(self.log().epoch(), before, "I7: the log goes on living");
+                assert_eq!(self.log().head(), self.model.head(), "I6: nothing is forgotten");
+            }
+            Op::Chore(chore) => self.subject.perform(chore),
+        }
+        assert_eq!(self.router.stats().subscriptions, self.readers.len(), "I13");
+    }
+
+    async fn publish(&mut self, run: usize, facts: &[(Option<usize>, Kind)]) {
+        let records = &self.model.records;
+        let mut ended: BTreeSet<_> =
+            records.iter().filter(|r| r.terminal.is_some()).map(|r| r.execution.clone()).collect();
+        let root = self.cast.run(run);
+        let mut allowed = true;
+        for (sub, kind) in facts {
+            let execution = sub.map_or_else(|| root.clone(), |sub| self.cast.sub(run, sub));
+            allowed &= !ended.contains(&execution) && !ended.contains(&root);
+            if matches!(kind, Kind::End) {
+                ended.insert(execution);
+            }
+        }
+        let facts = facts.iter().map(|(sub, kind)| self.cast.fact(run, *sub, *kind)).collect();
+        match self.router.publish(facts).await {
+            Ok(appended) => {
+                assert!(allowed, "I9: nothing follows a terminal event");
+                assert!(appended.stored, "the disk works");
+                self.model.take(&appended.records);
+            }
+            Err(AppendError::Ended(_)) => assert!(!allowed),
+            Err(error) => panic!("{error}"),
+        }
+        assert_eq!(self.log().head(), self.model.head(), "all or nothing");
+    }
+
+    async fn burst(&mut self, run: usize, lines: usize) {
+        let root = self.cast.run(run);
+        let ended = self.model.records.iter().any(|r| r.terminal.is_some() && r.execution == root);
+        let line = || self.router.publish(vec![self.cast.fact(run, None, Kind::Log)]);
+        let mut records = Vec::new();
+        for appended in join_all((0..lines).map(|_| line())).await {
+            match appended {
+                Ok(appended) => records.extend(appended.records),
+                Err(error) => assert_eq!(error, AppendError::Ended(root.clone())),
+            }
+        }
+        assert_eq!(records.len(), if ended { 0 } else { lines }, "I9");
+        records.sort_by_key(|record| record.offset);
+        self.model.take(&records);
+        assert_eq!(self.log().head(), self.model.head());
+    }
+
+    async fn remove(&mut self, run: usize) {
+        let root = self.cast.run(run);
+        let records = || self.model.records.iter().filter(|record| record.root == root);
+        let ended = records().any(|r| r.terminal.is_some() && r.execution == root);
+        // A run of which only a sub-run spoke may be known, or not yet.
+        let (begun, known) = (records().next().is_some(), records().any(|r| r.execution == root));
+        match self.log().remove(&root).await {
+            Ok(()) => {
+                assert!(ended);
+                self.removed.insert(run);
+                self.tally.removed += 1;
+                let gone = self.log().state(&root).await.err();
+                assert_eq!(gone, Some(LookupError::Deleted(root)));
+            }
+            Err(RemoveError::Running(_)) => assert!(begun && !ended),
+            Err(RemoveError::Lookup(LookupError::Unknown(_))) => assert!(!known),
+            // The log may have removed it by itself.
+            Err(RemoveError::Lookup(LookupError::Deleted(_))) => assert!(ended),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// What a restart does.
+    fn reroute(&mut self, between: impl FnOnce(&mut S)) {
+        for watcher in self.readers.drain(..) {
+            self.model.check_prefix(&watcher.stream);
+        }
+        between(&mut self.subject);
+        self.router = Router::new(Arc::clone(self.subject.log()), self.options.clone());
+        self.closed = None;
+    }
+
+    /// The stream that `ask` means, as it must be, or what it is refused with.
+    async fn subscribe(&mut self, ask: &Ask) {
+        let (target, root) = match ask.target {
+            Target::All => (None, None),
+            Target::Run(run) => (Some(self.cast.run(run)), Some(self.cast.run(run))),
+            Target::Sub(run, sub) => (Some(self.cast.sub(run, sub)), Some(self.cast.run(run))),
+        };
+        self.open(target, root, self.cast.filter(ask.filter), self.start(ask.from)).await;
+    }
+
+    fn start(&self, from: From) -> Start {
+        match from {
+            From::Beginning => Start::Beginning,
+            From::Now => Start::Now,
+            From::Foreign => Start::After(Epoch::parse("foreign").unwrap().at(1)),
+            From::Future => Start::After(self.log().epoch().at(self.model.head() + 1)),
+            From::Handed(at) => match self.handed.get(at % self.handed.len().max(1)) {
+                Some((cursor, _)) => Start::After(cursor.clone()),
+                None => Start::Beginning,
+            },
+        }
+    }
+
+    async fn open(
+        &mut self,
+        target: Option<ExecutionId>,
+        root: Option<ExecutionId>,
+        filter: Filter,
+        start: Start,
+    ) {
+        let epoch = self.log().epoch();
+        let default = if target.is_some() { 0 } else { self.model.head() };
+        let (offset, reset) = match &start {
+            Start::Beginning => (0, None),
+            Start::Now => (self.model.head(), None),
+            Start::After(cursor) if cursor.epoch != epoch || cursor.offset > self.model.head() => {
+                (default, Some(cursor.clone()))
+            }
+            Start::After(cursor) => (cursor.offset, None),
+        };
+        let stream = Stream {
+            epoch,
+            target: target.clone(),
+            root: root.clone(),
+            filter: filter.clone(),
+            reset,
+            start: offset,
+            got: Vec::new(),
+        };
+        let known = target.as_ref().is_none_or(|id| self.model.records.iter().any(|r| &r.execution == id));
+        let removed = self.removed.iter().any(|run| root == Some(self.cast.run(*run)));
+        let request = SubscribeRequest { execution: target, start, filter, encoder: Arc::new(Lines) };
+        match self.router.subscribe(request).await {
+            Ok(Subscribed::Open(subscription)) => {
+                assert!(known && !removed && self.closed.is_none());
+                assert_eq!(subscription.start(), stream.epoch.at(offset));
+                self.handed.push((subscription.start(), stream.again()));
+                let flag = Flag { up: AtomicBool::new(true), woken: Arc::clone(&self.woken) };
+                self.readers.push(Watcher { stream, subscription, flag: Arc::new(flag) });
+            }
+            Ok(Subscribed::Finished) => {
+                assert!(!removed && self.model.end_of(&stream).is_some_and(|end| end <= offset), "I9");
+            }
+            Err(SubscribeError::Closed(_)) => assert!(self.closed.is_some()),
+            Err(SubscribeError::Lookup(LookupError::Unknown(_))) => assert!(!known),
+            Err(SubscribeError::Lookup(LookupError::Deleted(_))) => {
+                assert!(self.model.end_of(&stream).is_some(), "only finished runs are removed");
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Whether there was something.
+    async fn poll(&mut self, reader: usize, budget: Budget) -> bool {
+        let watcher = &mut self.readers[reader];
+        if !watcher.flag.up.load(Ordering::SeqCst) {
+            return false;
+        }
+        // What wakes it from here on counts.
+        watcher.flag.up.store(false, Ordering::SeqCst);
+        let waker = Waker::from(Arc::clone(&watcher.flag));
+        let polled = watcher.subscription.poll_next(&mut Context::from_waker(&waker), budget);
+        let Poll::Ready(delivery) = polled else { return false };
+        watcher.flag.up.store(true, Ordering::SeqCst);
+        if let Delivery::Block(block) = &delivery {
+            assert!(block.events <= budget.events, "the budget holds");
+            let bytes: usize = block.slices.iter().map(bytes::Bytes::len).sum();
+            assert!(block.events == 1 || bytes <= budget.bytes, "the budget holds");
+            self.tally.events += block.events;
+        }
+        if let Some(cursor) = place(&delivery) {
+            self.handed.push((cursor.clone(), watcher.stream.again()));
+        }
+        if let Delivery::Gap(gap) = &delivery {
+            self.tally.gaps += 1;
+            self.model.check_gap(&watcher.stream, gap, &**self.subject.log()).await;
+        }
+        watcher.stream.got.push(delivery);
+        true
+    }
+
+    /// Lets readers read until none is woken any more, and they have everything.
+    async fn settle(&mut self, readers: std::ops::Range<usize>) {
+        loop {
+            for reader in readers.clone() {
+                while self.poll(reader, Budget { events: 7, bytes: 2_000 }).await {}
+            }
+            let behind = |watcher: &Watcher| self.model.lacks(&watcher.stream, self.closed).is_some();
+            let Some(late) = self.readers[readers.clone()].iter().find(|watcher| behind(watcher)) else {
+                return;
+            };
+            if tokio::time::timeout(PATIENCE, self.woken.notified()).await.is_err() {
+                let Watcher { stream, subscription, .. } = late;
+                let lacks = self.model.lacks(stream, self.closed);
+                panic!("{} of {stream:?}, {subscription:?}", lacks.unwrap_or_default());
+            }
+        }
+    }
+
+    async fn settle_all(&mut self) {
+        self.settle(0..self.readers.len()).await;
+        for watcher in &self.readers {
+            self.model.check_complete(&watcher.stream, self.closed);
+            self.model.check_gaps(&watcher.stream, &**self.subject.log()).await;
+        }
+    }
+
+    async fn conclude(&mut self) {
+        self.settle_all().await;
+        self.model.check_states(&**self.log()).await;
+        self.readers.clear();
+        let stats = self.router.stats();
+        assert_eq!(
+            (stats.subscriptions, stats.views, stats.view_bytes, stats.watched_executions),
+            (0, 0, 0, 0),
+            "I13"
+        );
+
+        // I8: from any cursor that was handed out, the same stream gives exactly the rest.
+        if self.closed.is_none() {
+            let mut tried = HashSet::new();
+            for (cursor, stream) in std::mem::take(&mut self.handed) {
+                let Stream { target, root, filter, .. } = stream;
+                if tried.insert((cursor.clone(), target.clone(), filter.clone())) {
+                    self.open(target, root, filter, Start::After(cursor)).await;
+                }
+            }
+            self.tally.resumed += self.readers.len();
+            self.settle_all().await;
+            self.readers.clear();
+        }
+    }
+
+    /// Leaves nothing behind.
+    async fn clear(&mut self) {
+        self.tally.appended += self.model.records.len();
+        for run in 0..RUNS {
+            let root = self.cast.run(run);
+            let known = self.model.records.iter().any(|record| record.root == root);
+            let ended = |r: &Arc<core_events::Record>| r.terminal.is_some() && r.execution == root;
+            if known && !self.model.records.iter().any(ended) {
+                let end = vec![self.cast.fact(run, None, Kind::End)];
+                self.log().append(end.into()).await.unwrap();
+            }
+            if known && !self.removed.contains(&run) {
+                let removed = self.log().remove(&root).await;
+                let gone = RemoveError::Lookup(LookupError::Deleted(root));
+                assert!(removed.as_ref().is_ok() || removed == Err(gone), "{removed:?}");
+            }
+        }
+    }
+}
+
+impl AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        let Self { appended, events, gaps, resumed, removed } = other;
+        self.appended += appended;
+        self.events += events;
+        self.gaps += gaps;
+        self.resumed += resumed;
+        self.removed += removed;
+    }
+}
