@@ -1,6 +1,7 @@
 //! A real `dipeo serve`, and its API as a stranger would call it.
 
 use std::{
+    fs::OpenOptions,
     io::{BufRead, BufReader},
     path::Path,
     process::{Child, Command, Stdio},
@@ -19,7 +20,11 @@ pub struct Serve {
     pub url: String,
     /// Relative paths of diagrams start here.
     pub dir: TempDir,
+    env: Vec<(String, String)>,
 }
+
+/// Where its standard error goes, below its directory.
+const STDERR: &str = ".stderr";
 
 impl Serve {
     /// Starts a server with default bounds.
@@ -33,9 +38,19 @@ impl Serve {
     ///
     /// When it does not say where it listens.
     pub fn with(env: &[(&str, &str)]) -> Self {
-        let dir = TempDir::new().unwrap();
-        let (child, url) = spawn(dipeo::command(), dir.path(), "0", env);
-        Self { child, url, dir }
+        Self::within(TempDir::new().unwrap(), env)
+    }
+
+    /// Starts a server with its folders in `dir`; its data directory is `data` in there.
+    ///
+    /// # Panics
+    ///
+    /// When it does not say where it listens.
+    #[must_use]
+    pub fn within(dir: TempDir, env: &[(&str, &str)]) -> Self {
+        let env: Vec<_> = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let (child, url) = spawn(dipeo::command(), dir.path(), "0", &env);
+        Self { child, url, dir, env }
     }
 
     /// Starts a server that may have so many files and sockets open.
@@ -49,18 +64,43 @@ impl Serve {
         let mut command = Command::new("bash");
         command.args(["-c", &format!("ulimit -n {count}; exec \"$0\" \"$@\"")]).arg(dipeo::bin());
         let (child, url) = spawn(command, dir.path(), "0", &[]);
-        Self { child, url, dir }
+        Self { child, url, dir, env: vec![] }
     }
 
-    /// Stops it, and starts another one with default bounds at the same address.
+    /// Stops it, and starts another one with the same settings at the same address.
     ///
     /// # Panics
     ///
     /// When the new one does not say where it listens.
     pub fn restart(&mut self) {
         self.terminate();
+        self.start_again();
+    }
+
+    /// Starts another one with the same settings at the same address, once this one has ended.
+    ///
+    /// # Panics
+    ///
+    /// When the new one does not say where it listens.
+    pub fn start_again(&mut self) {
         let (_, port) = self.url.rsplit_once(':').unwrap();
-        (self.child, _) = spawn(dipeo::command(), self.dir.path(), port, &[]);
+        (self.child, _) = spawn(dipeo::command(), self.dir.path(), port, &self.env);
+    }
+
+    /// Ends it with SIGKILL.
+    ///
+    /// # Panics
+    ///
+    /// When it is not there.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// What it, and those that it replaced, wrote to standard error.
+    #[must_use]
+    pub fn stderr(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(self.dir.path().join(STDERR)).unwrap_or_default()).into_owned()
     }
 
     /// Its process.
@@ -131,13 +171,15 @@ impl Serve {
     }
 }
 
-fn spawn(mut command: Command, dir: &Path, port: &str, env: &[(&str, &str)]) -> (Child, String) {
+fn spawn(mut command: Command, dir: &Path, port: &str, env: &[(String, String)]) -> (Child, String) {
+    let stderr = OpenOptions::new().create(true).append(true).open(dir.join(STDERR)).unwrap();
     let mut child = command
         .args(["serve", "--port", port])
         .current_dir(dir)
         .env("DIPEO_DATA_DIR", dir.join("data"))
-        .envs(env.iter().copied())
+        .envs(env.iter().cloned())
         .stdout(Stdio::piped())
+        .stderr(stderr)
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -156,7 +198,15 @@ impl Drop for Serve {
             self.child.kill().unwrap();
             self.child.wait().unwrap();
         }
+        if std::thread::panicking() {
+            show(&self.stderr());
+        }
     }
+}
+
+#[allow(clippy::print_stderr, reason = "what the server said belongs to what the test says")]
+fn show(stderr: &str) {
+    eprintln!("--- standard error of the server:\n{stderr}---");
 }
 
 /// A figure of `/proc/<pid>/status` in bytes.

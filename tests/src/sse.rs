@@ -45,15 +45,21 @@ impl Sse {
     ///
     /// When the server does not answer.
     pub async fn open(url: &str, last_id: Option<&str>) -> Self {
+        Self::try_open(url, last_id).await.expect("the server answers")
+    }
+
+    /// Opens `url`, resuming behind `last_id`; `None` when the server does not answer.
+    pub async fn try_open(url: &str, last_id: Option<&str>) -> Option<Self> {
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let mut request = client.get(url);
         if let Some(id) = last_id {
             request = request.header("Last-Event-ID", id);
         }
-        let response = request.send().await.unwrap();
+        let response = request.send().await.ok()?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let chunks = Box::pin(response.bytes_stream()) as BoxStream<'static, _>;
-        Self { status, headers, last_id: None, bytes: 0, chunks, text: vec![], frames: VecDeque::new() }
+        let (text, frames) = (vec![], VecDeque::new());
+        Some(Self { status, headers, last_id: None, bytes: 0, chunks, text, frames })
     }
 
     /// The next block; `None` when the server closed the stream.
@@ -62,9 +68,22 @@ impl Sse {
     ///
     /// When the stream breaks, or stays silent for too long.
     pub async fn next(&mut self) -> Option<Frame> {
+        self.try_next().await.expect("a stream broke")
+    }
+
+    /// The next block; `None` when the server closed the stream, an error when it breaks.
+    ///
+    /// # Errors
+    ///
+    /// What the connection said.
+    ///
+    /// # Panics
+    ///
+    /// When it stays silent for too long.
+    pub async fn try_next(&mut self) -> reqwest::Result<Option<Frame>> {
         while self.frames.is_empty() {
             let chunk = tokio::time::timeout(super::wait::PATIENCE, self.chunks.next()).await;
-            let chunk = chunk.expect("a stream stayed silent")?.expect("a stream broke");
+            let Some(chunk) = chunk.expect("a stream stayed silent").transpose()? else { return Ok(None) };
             self.bytes += chunk.len();
             self.text.extend_from_slice(&chunk);
             self.cut_frames();
@@ -73,7 +92,7 @@ impl Sse {
         if let Some(id) = frame.as_ref().and_then(|frame| frame.id.clone()) {
             self.last_id = Some(id);
         }
-        frame
+        Ok(frame)
     }
 
     /// All that comes until the server closes the stream.
