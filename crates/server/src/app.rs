@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use axum::{Router, middleware};
 use core_events::ports::{
-    CliSessions, Clock, Diagrams, EventLog, Executions, MessageRouter, StreamSource, System,
+    CliSessions, Clock, Diagrams, EventLog, Executions, Ingest, MessageRouter, StreamSource, System,
 };
 use http::Method;
 use transport_graphql::{Connections, GraphqlApi, GraphqlOptions, GraphqlParts};
-use transport_rest::{RestApi, RestOptions, method_not_allowed, not_found};
+use transport_rest::{IngestApi, RestApi, RestOptions, method_not_allowed, not_found};
 use transport_sse::SseMessageRouterAdapter;
 
 use crate::{
@@ -21,7 +21,7 @@ use crate::{
         sockets::{self, Room},
     },
     health::{self, Stopping},
-    metrics::{self, IngestCounts},
+    metrics::{self, IngestCounts, MeteredIngest},
     page,
 };
 
@@ -30,6 +30,7 @@ pub(crate) struct Parts {
     pub(crate) log: Arc<dyn EventLog>,
     pub(crate) router: Arc<dyn MessageRouter>,
     pub(crate) connections: OpenConnections,
+    pub(crate) ingest: Arc<dyn Ingest>,
     pub(crate) ingest_counts: Arc<IngestCounts>,
     pub(crate) executions: Arc<dyn Executions>,
     pub(crate) streams: Arc<dyn StreamSource>,
@@ -65,20 +66,23 @@ pub(crate) fn app(config: &Config, parts: Parts) -> (Router, Connections) {
         router: parts.router,
         connections: parts.connections,
         sockets: sockets.clone(),
-        ingest: parts.ingest_counts,
+        ingest: Arc::clone(&parts.ingest_counts),
     });
+    let ingest: Arc<dyn Ingest> = Arc::new(MeteredIngest::new(parts.ingest, parts.ingest_counts));
 
     let Parts { log, executions, streams, clock, stopping, .. } = parts;
     let sse = SseMessageRouterAdapter::new(Arc::clone(&streams), streams, Arc::clone(&clock)).into_router();
     #[cfg(feature = "legacy")]
     let sse = parts.legacy.mount(sse, &clock);
-    let rest = RestApi::new(executions, RestOptions { max_body_bytes: config.max_body_bytes });
+    let options = RestOptions { max_body_bytes: config.max_body_bytes };
+    let rest = RestApi::new(executions, Arc::clone(&ingest), options);
     let app = Router::new()
         .merge(page::routes())
         .merge(health::routes(stopping, log))
         .merge(metrics)
         .merge(sse)
         .merge(rest.into_router())
+        .merge(IngestApi::new(ingest, options).into_router())
         .merge(graphql)
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)

@@ -14,6 +14,7 @@ use core_events::{
     ports::{Clock, EventLog, Executions, MessageRouter, MonitoringPath, StreamSource, SystemClock},
 };
 use engine::{Engine, EngineOptions};
+use ingest::{IngestOptions, IngestRuns};
 use router::{MemoryLog, MemoryLogOptions, Router, RouterOptions};
 use tokio::{net::TcpListener, time::Instant};
 use transport_graphql::Connections;
@@ -41,6 +42,7 @@ pub struct Server {
     address: SocketAddr,
     acceptor: Acceptor,
     runs: Runs,
+    ingest: Arc<IngestRuns>,
     sockets: Connections,
     router: Arc<dyn MessageRouter>,
     #[cfg(feature = "legacy")]
@@ -167,12 +169,19 @@ impl Server {
             max_runs: config.max_runs,
             stopping: stopping.clone(),
         });
+        let ingest = Arc::new(IngestRuns::start(
+            Arc::clone(&log),
+            Arc::clone(&router) as _,
+            Arc::clone(&clock),
+            IngestOptions { lease: config.ingest.lease, max_open_runs: config.ingest.max_runs },
+        ));
         let (app, sockets) = app(
             &config,
             app::Parts {
                 log,
                 router: Arc::clone(&router) as _,
                 connections: connections.clone(),
+                ingest: Arc::clone(&ingest) as _,
                 ingest_counts: Arc::default(),
                 executions: Arc::new(runs.clone()),
                 streams: Arc::clone(&router) as Arc<dyn StreamSource>,
@@ -192,6 +201,7 @@ impl Server {
             address,
             acceptor,
             runs,
+            ingest,
             sockets,
             router,
             #[cfg(feature = "legacy")]
@@ -225,6 +235,7 @@ impl Server {
     /// The port is open until the runs have ended, so that whoever asks for the server's health gets an answer.
     pub async fn stop(self) {
         let deadline = Instant::now() + self.drain_timeout;
+        self.ingest.stop().await;
         // At worst that takes it twice; the rest is for the streams.
         self.runs.stop(self.drain_timeout * 2 / 5).await;
         self.router.close(EndReason::Shutdown);

@@ -11,7 +11,7 @@ use axum::{
 };
 use core_events::{
     ExecutionId,
-    ports::{Control, Executions},
+    ports::{Control, Executions, Ingest},
 };
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
 use serde::Serialize;
@@ -21,7 +21,7 @@ use crate::{
     Problem,
     body::read_json,
     fields::Fields,
-    list,
+    ingest, list,
     path::{self, RawPath},
     start,
 };
@@ -33,23 +33,25 @@ pub struct RestOptions {
     pub max_body_bytes: usize,
 }
 
-/// The API over [`Executions`].
+/// The API over [`Executions`], and over [`Ingest`] where one path opens runs of both.
 #[derive(Debug, Clone)]
 pub struct RestApi {
     executions: Arc<dyn Executions>,
+    ingest: Arc<dyn Ingest>,
     options: RestOptions,
 }
 
-const NO_STORE: (HeaderName, HeaderValue) = (header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+pub(crate) const NO_STORE: (HeaderName, HeaderValue) =
+    (header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
 const JSON: (HeaderName, HeaderValue) = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
 
 // === impl RestApi ===
 
 impl RestApi {
-    /// The API over `executions`.
+    /// The API over `executions`; runs of outside engines are opened in `ingest`.
     #[must_use]
-    pub fn new(executions: Arc<dyn Executions>, options: RestOptions) -> Self {
-        Self { executions, options }
+    pub fn new(executions: Arc<dyn Executions>, ingest: Arc<dyn Ingest>, options: RestOptions) -> Self {
+        Self { executions, ingest, options }
     }
 
     /// The routes. `base_dir` is honoured only where requests carry the address of their client
@@ -81,6 +83,9 @@ async fn start_execution(State(api): State<RestApi>, request: Request<Body>) -> 
     let (parts, body) = request.into_parts();
     let local = start::is_local(&parts);
     let body = read_json(Request::from_parts(parts, body), api.options.max_body_bytes).await?;
+    if !start::is_start(body.as_ref()) {
+        return ingest::open(&*api.ingest, body).await;
+    }
     let started = api.executions.start(start::read(body, local)?).await?;
     let id = &started.execution;
     let location = (header::LOCATION, format!("/api/v1/executions/{id}"));
@@ -138,7 +143,7 @@ async fn abort_execution(
 
 /// Where else the execution is.
 #[derive(Debug, Serialize)]
-struct Links {
+pub(crate) struct Links {
     /// Its events, live.
     stream: String,
     /// Its state.
@@ -148,15 +153,24 @@ struct Links {
     /// Its events behind the state that this came with.
     #[serde(skip_serializing_if = "Option::is_none")]
     resume: Option<String>,
+    /// Where its events are posted to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    events: Option<String>,
 }
 
 impl Links {
-    fn of(id: &ExecutionId) -> Self {
+    pub(crate) fn of(id: &ExecutionId) -> Self {
         Self {
             stream: format!("/sse/executions/{id}"),
             state: format!("/api/v1/executions/{id}"),
             page: format!("/executions/{id}"),
             resume: None,
+            events: None,
         }
+    }
+
+    pub(crate) fn with_events(mut self, id: &ExecutionId) -> Self {
+        self.events = Some(format!("/api/v1/executions/{id}/events"));
+        self
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::Value;
@@ -11,6 +11,15 @@ use crate::Problem;
 
 /// How long a client may take to send a body.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What a body may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Media {
+    /// `application/json`.
+    Json,
+    /// `application/x-ndjson`: one value per line.
+    Lines,
+}
 
 /// Whether the body that `headers` announce is JSON.
 ///
@@ -21,28 +30,54 @@ const READ_TIMEOUT: Duration = Duration::from_secs(30);
 ///
 /// 415, naming what is expected. No error when there is no body.
 pub fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
+    media(headers, &[Media::Json]).map(|_| ())
+}
+
+/// Whether the body that `headers` announce is JSON or lines of JSON, about which a browser asks first, too.
+///
+/// # Errors
+///
+/// As [`require_json`].
+pub fn require_json_or_lines(headers: &HeaderMap) -> Result<(), Problem> {
+    media(headers, &[Media::Json, Media::Lines]).map(|_| ())
+}
+
+/// Which of `allowed` the body is; `None` when there is no body.
+pub(crate) fn media(headers: &HeaderMap, allowed: &[Media]) -> Result<Option<Media>, Problem> {
     let content_type = headers.get(header::CONTENT_TYPE);
     let length = headers.get(header::CONTENT_LENGTH);
     let has_body = headers.contains_key(header::TRANSFER_ENCODING) || length.is_some_and(|l| l != "0");
     if content_type.is_none() && !has_body {
-        return Ok(());
+        return Ok(None);
     }
     let given = content_type.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
     let essence = given.as_deref().unwrap_or_default().split(';').next().unwrap_or_default().trim();
-    if essence.eq_ignore_ascii_case("application/json") {
-        return Ok(());
+    if let Some(media) = allowed.iter().find(|media| media.as_str().eq_ignore_ascii_case(essence)) {
+        return Ok(Some(*media));
     }
-    let given = given.as_deref().unwrap_or("missing");
+    let allowed: Vec<_> = allowed.iter().map(|media| media.as_str()).collect();
+    let (allowed, given) = (allowed.join(" or "), given.as_deref().unwrap_or("missing"));
     Err(Problem::new(
         StatusCode::UNSUPPORTED_MEDIA_TYPE,
         "unsupported-media-type",
-        format!("the content type has to be application/json, this one is {given}"),
+        format!("the content type has to be {allowed}, this one is {given}"),
     ))
 }
 
 /// The JSON value of the body; `None` if the body is empty.
 pub(crate) async fn read_json(request: Request<Body>, max_bytes: usize) -> Result<Option<Value>, Problem> {
     require_json(request.headers())?;
+    let bytes = read(request, max_bytes).await?;
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    serde_json::from_slice(&bytes).map(Some).map_err(|error| {
+        Problem::new(StatusCode::BAD_REQUEST, "invalid-json", format!("the body is no JSON: {error}"))
+    })
+}
+
+/// The whole body.
+pub(crate) async fn read(request: Request<Body>, max_bytes: usize) -> Result<Bytes, Problem> {
     let too_large = || {
         Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
@@ -55,22 +90,27 @@ pub(crate) async fn read_json(request: Request<Body>, max_bytes: usize) -> Resul
         return Err(too_large());
     }
     let body = Limited::new(request.into_body(), max_bytes).collect();
-    let bytes = match tokio::time::timeout(READ_TIMEOUT, body).await {
-        Ok(Ok(body)) => body.to_bytes(),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(too_large()),
+    match tokio::time::timeout(READ_TIMEOUT, body).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
         Ok(Err(error)) => {
             let detail = format!("the body could not be read: {error}");
-            return Err(Problem::new(StatusCode::BAD_REQUEST, "unreadable-body", detail));
+            Err(Problem::new(StatusCode::BAD_REQUEST, "unreadable-body", detail))
         }
         Err(_) => {
             let detail = format!("the body did not come within {} s", READ_TIMEOUT.as_secs());
-            return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "body-too-slow", detail));
+            Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "body-too-slow", detail))
         }
-    };
-    if bytes.is_empty() {
-        return Ok(None);
     }
-    serde_json::from_slice(&bytes).map(Some).map_err(|error| {
-        Problem::new(StatusCode::BAD_REQUEST, "invalid-json", format!("the body is no JSON: {error}"))
-    })
+}
+
+// === impl Media ===
+
+impl Media {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Lines => "application/x-ndjson",
+        }
+    }
 }

@@ -5,7 +5,7 @@ use core_events::{
     ExecutionIdError,
     ports::{ControlError, LookupError, OutputError, ReadError, StartError},
 };
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::json;
 
 /// Seconds after which a client that was turned away for lack of room may try again.
@@ -21,6 +21,7 @@ pub struct Problem {
     name: &'static str,
     detail: String,
     errors: Vec<String>,
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 // === impl Problem ===
@@ -29,13 +30,20 @@ impl Problem {
     /// A problem with one fault. `name` tells it apart for programs, `detail` tells a person what to do.
     #[must_use]
     pub fn new(status: StatusCode, name: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, name, detail: detail.into(), errors: Vec::new() }
+        Self { status, name, detail: detail.into(), errors: Vec::new(), headers: Vec::new() }
     }
 
     /// The same with each single fault, one text per fault with its place.
     #[must_use]
     pub fn with_errors(mut self, errors: Vec<String>) -> Self {
         self.errors = errors;
+        self
+    }
+
+    /// The same with one more header, for programs.
+    #[must_use]
+    pub(crate) fn with_header(mut self, name: HeaderName, value: impl Into<HeaderValue>) -> Self {
+        self.headers.push((name, value.into()));
         self
     }
 
@@ -64,6 +72,7 @@ impl IntoResponse for Problem {
         if matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
             headers.insert(header::RETRY_AFTER, RETRY_AFTER);
         }
+        headers.extend(self.headers);
         response
     }
 }

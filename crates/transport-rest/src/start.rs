@@ -12,6 +12,17 @@ use crate::{Problem, fields::Fields};
 /// The longest `name`, in bytes.
 const MAX_NAME_BYTES: usize = 1024;
 
+/// Fields of a body that wants to run something.
+const FIELDS: [&str; 6] = ["diagram", "name", "inputs", "timeout", "base_dir", "use_unified_monitoring"];
+
+/// Whether the body wants to run something here, rather than to open a run for an outside engine.
+pub(crate) fn is_start(body: Option<&Value>) -> bool {
+    match body {
+        Some(Value::Object(map)) => FIELDS.iter().any(|name| map.contains_key(*name)),
+        _ => true,
+    }
+}
+
 /// Reads what to run. `local` says whether the client is on this machine, which `base_dir` requires.
 pub(crate) fn read(body: Option<Value>, local: bool) -> Result<StartExecution, Problem> {
     let mut fields = Fields::new(body)?;
@@ -32,7 +43,8 @@ pub(crate) fn read(body: Option<Value>, local: bool) -> Result<StartExecution, P
     }
     fields.finish()?;
     let Some(text) = text else {
-        let detail = "`diagram` is missing: the text of a diagram in the light format is expected";
+        let detail = "`diagram` is missing: the text of a diagram in the light format is expected. Without any of these fields, \
+                      a run is opened for an outside engine";
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "missing-diagram", detail));
     };
     if base_dir.is_some() && !local {

@@ -1,16 +1,17 @@
-//! Whatever changes state says it in JSON.
+//! Whatever changes state says it in JSON, or in lines of JSON.
 
 use axum::{
     extract::Request,
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use transport_rest::require_json;
+use transport_rest::require_json_or_lines;
 
 use super::changes_state;
 
 pub(crate) async fn guard(request: Request, next: Next) -> Response {
-    let verdict = if changes_state(request.method()) { require_json(request.headers()) } else { Ok(()) };
+    let changes = changes_state(request.method());
+    let verdict = if changes { require_json_or_lines(request.headers()) } else { Ok(()) };
     match verdict {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
