@@ -3,11 +3,8 @@
 use std::{error::Error as _, net::IpAddr, path::PathBuf, time::Duration};
 
 use bytes::Bytes;
-use core_events::{
-    Cursor, ExecutionId, ExecutionState, Seq,
-    ports::{MonitoringPath, RunSummary},
-};
-use reqwest::{Method, Response, Url, redirect};
+use core_events::{Cursor, ExecutionId, ExecutionState, Seq, ports::MonitoringPath};
+use reqwest::{Method, RequestBuilder, Response, Url, redirect};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 
@@ -64,11 +61,6 @@ pub struct Snapshot {
     pub state: ExecutionState,
     /// Up to here.
     pub cursor: Cursor,
-}
-
-#[derive(Deserialize)]
-struct List {
-    executions: Vec<RunSummary>,
 }
 
 // === impl Client ===
@@ -162,16 +154,6 @@ impl Client {
         self.request(Method::GET, self.execution_url(execution, &[]), None).await
     }
 
-    /// The newest root runs, newest first.
-    ///
-    /// # Errors
-    ///
-    /// What every request can meet.
-    pub async fn list(&self) -> Result<Vec<RunSummary>, ClientError> {
-        let list: List = self.request(Method::GET, self.url(&["api", "v1", "executions"]), None).await?;
-        Ok(list.executions)
-    }
-
     /// Asks for the end of a run. It has ended when its stream says so.
     ///
     /// # Errors
@@ -243,13 +225,13 @@ impl Client {
         Err(ClientError::Answer { url: url.into(), problem: answer.to_string() })
     }
 
-    fn execution_url(&self, execution: &ExecutionId, rest: &[&str]) -> Url {
+    pub(crate) fn execution_url(&self, execution: &ExecutionId, rest: &[&str]) -> Url {
         let mut segments = vec!["api", "v1", "executions", execution.as_str()];
         segments.extend(rest);
         self.url(&segments)
     }
 
-    fn url(&self, segments: &[&str]) -> Url {
+    pub(crate) fn url(&self, segments: &[&str]) -> Url {
         let mut url = self.base.clone();
         // `new` has made sure that there is a path.
         if let Ok(mut path) = url.path_segments_mut() {
@@ -258,19 +240,38 @@ impl Client {
         url
     }
 
-    async fn request<T: DeserializeOwned>(
+    pub(crate) async fn request<T: DeserializeOwned>(
         &self,
         method: Method,
         url: Url,
         body: Option<&Value>,
     ) -> Result<T, ClientError> {
         let response = self.send(method, url.clone(), body).await?;
+        self.read(url, response).await
+    }
+
+    /// A request without a time-out.
+    pub(crate) fn unhurried(&self, method: Method, url: Url) -> RequestBuilder {
+        self.http.request(method, url)
+    }
+
+    /// Reads the answer that `url` gave.
+    pub(crate) async fn read<T: DeserializeOwned>(
+        &self,
+        url: Url,
+        response: Response,
+    ) -> Result<T, ClientError> {
         let bytes = response.bytes().await.map_err(|error| self.transport(&error))?;
         serde_json::from_slice(&bytes)
             .map_err(|error| ClientError::Answer { url: url.into(), problem: error.to_string() })
     }
 
-    async fn send(&self, method: Method, url: Url, body: Option<&Value>) -> Result<Response, ClientError> {
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        url: Url,
+        body: Option<&Value>,
+    ) -> Result<Response, ClientError> {
         let mut request = self.http.request(method, url).timeout(REQUEST_TIMEOUT);
         if let Some(body) = body {
             request = request.json(body);

@@ -81,8 +81,13 @@ async fn a_run_from_its_start_to_its_outputs() {
     // It is over.
     assert!(matches!(client.unregister_cli_session(&small).await, Err(ClientError::Answer { .. })));
 
-    let listed: Vec<ExecutionId> =
-        client.list().await.unwrap().into_iter().map(|run| run.execution_id).collect();
+    let listed: Vec<ExecutionId> = client
+        .list(&client::ListRequest::default())
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|run| run.execution_id)
+        .collect();
     assert_eq!(listed, [large, small]);
     server.stop().await;
 }

@@ -22,6 +22,7 @@ use crate::{
     },
     health::{self, Stopping},
     metrics::{self, IngestCounts, MeteredIngest},
+    owner::Owner,
     page,
 };
 
@@ -41,6 +42,7 @@ pub(crate) struct Parts {
     pub(crate) system: Arc<dyn System>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) stopping: Stopping,
+    pub(crate) owner: Option<Arc<Owner>>,
 }
 
 /// All routes, and the WebSockets that leave them. The guards run from the last layer to the first.
@@ -70,7 +72,7 @@ pub(crate) fn app(config: &Config, parts: Parts) -> (Router, Connections) {
     });
     let ingest: Arc<dyn Ingest> = Arc::new(MeteredIngest::new(parts.ingest, parts.ingest_counts));
 
-    let Parts { log, executions, streams, clock, stopping, .. } = parts;
+    let Parts { log, executions, streams, clock, stopping, owner, .. } = parts;
     let sse = SseMessageRouterAdapter::new(Arc::clone(&streams), streams, Arc::clone(&clock)).into_router();
     #[cfg(feature = "legacy")]
     let sse = parts.legacy.mount(sse, &clock);
@@ -80,6 +82,7 @@ pub(crate) fn app(config: &Config, parts: Parts) -> (Router, Connections) {
         .merge(page::routes())
         .merge(health::routes(stopping, log))
         .merge(metrics)
+        .merge(owner.map(Owner::routes).unwrap_or_default())
         .merge(sse)
         .merge(rest.into_router())
         .merge(IngestApi::new(ingest, options).into_router())

@@ -24,6 +24,7 @@ mod health;
 mod legacy;
 mod metrics;
 mod observers;
+mod owner;
 mod page;
 mod paths;
 mod recovery;
@@ -41,5 +42,6 @@ pub use self::{
         IngestConfig, LogConfig, LogDurability, LogStore, Origin, RetentionConfig, parse_time,
     },
     observers::CompositeObserver,
+    owner::OwnerKind,
     server::{Server, StartupError},
 };

@@ -20,13 +20,14 @@ use tokio::{net::TcpListener, time::Instant};
 use transport_graphql::Connections;
 
 use crate::{
-    Config,
+    Config, LogStore, OwnerKind,
     accept::{Acceptor, OpenConnections},
     app::{self, app},
     cli_sessions::Sessions,
     diagrams::BaseDirectory,
     executions::{self, Runs},
     health::Stopping,
+    owner::Owner,
     paths::{self, Paths},
     recovery,
     system::ThisServer,
@@ -45,6 +46,7 @@ pub struct Server {
     ingest: Arc<IngestRuns>,
     sockets: Connections,
     router: Arc<dyn MessageRouter>,
+    owner: Option<Arc<Owner>>,
     #[cfg(feature = "legacy")]
     legacy: Arc<crate::legacy::Legacy>,
     drain_timeout: Duration,
@@ -93,6 +95,26 @@ pub enum StartupError {
         /// What is wrong with it.
         problem: String,
     },
+    /// Another process has the log open.
+    #[error(
+        "data directory {}: another process owns the log in it; stop that, choose another directory (data_dir, DIPEO_DATA_DIR), or \
+         keep the log in memory (log.store = \"memory\", DIPEO_LOG_STORE=memory)", .path.display()
+    )]
+    Owned {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The log can't be opened.
+    #[error(
+        "data directory {}: {problem}; to go on without it, choose another directory (data_dir, DIPEO_DATA_DIR), or keep the log in \
+         memory (log.store = \"memory\", DIPEO_LOG_STORE=memory)", .path.display()
+    )]
+    Store {
+        /// The directory.
+        path: PathBuf,
+        /// What is wrong with the log in it.
+        problem: String,
+    },
 }
 
 // === impl Server ===
@@ -104,6 +126,15 @@ impl Server {
     ///
     /// See [`StartupError`]; then nothing is left running.
     pub async fn start(config: Config) -> Result<Self, StartupError> {
+        Self::start_as(OwnerKind::Serve, config).await
+    }
+
+    /// As [`start`](Self::start); other processes that find the data directory owned are told what kind of process owns it.
+    ///
+    /// # Errors
+    ///
+    /// See [`StartupError`]; then nothing is left running.
+    pub async fn start_as(kind: OwnerKind, config: Config) -> Result<Self, StartupError> {
         let path = default_path(&config)?;
         let base_dir = base_dir(config.base_dir.as_deref())?;
         if let Some(path) = &config.data_dir {
@@ -133,6 +164,11 @@ impl Server {
         if let Err(error) = recovery::close_interrupted(&*log, &*clock).await {
             tracing::error!(%error, "runs that an earlier server left unfinished could not be ended");
         }
+        let owner = match (&config.data_dir, config.log.store) {
+            // The log is open, so that the directory is ours.
+            (Some(dir), LogStore::Sqlite) => Some(announce(dir, address, kind, &*clock)?),
+            _ => None,
+        };
         let options = RouterOptions {
             subscriptions: config.max_streams,
             tail_records: config.log.max_events,
@@ -192,6 +228,7 @@ impl Server {
                 system,
                 clock,
                 stopping,
+                owner: owner.clone(),
             },
         );
         let acceptor = Acceptor::new(&config, app, connections);
@@ -204,6 +241,7 @@ impl Server {
             ingest,
             sockets,
             router,
+            owner,
             #[cfg(feature = "legacy")]
             legacy,
             drain_timeout: config.drain_timeout,
@@ -235,6 +273,9 @@ impl Server {
     /// The port is open until the runs have ended, so that whoever asks for the server's health gets an answer.
     pub async fn stop(self) {
         let deadline = Instant::now() + self.drain_timeout;
+        if let Some(owner) = &self.owner {
+            owner.withdraw();
+        }
         self.ingest.stop().await;
         // At worst that takes it twice; the rest is for the streams.
         self.runs.stop(self.drain_timeout * 2 / 5).await;
@@ -255,6 +296,9 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        if let Some(owner) = &self.owner {
+            owner.withdraw();
+        }
         self.runs.cut_off();
         self.acceptor.kill();
         self.sockets.cut_off();
@@ -286,4 +330,15 @@ fn make_data_dir(path: &Path) -> Result<(), StartupError> {
         .create(path)
         .map_err(|error| wrong(error.to_string()))?;
     if path.is_dir() { Ok(()) } else { Err(wrong("it is no directory".to_owned())) }
+}
+
+fn announce(
+    dir: &Path,
+    address: SocketAddr,
+    kind: OwnerKind,
+    clock: &dyn Clock,
+) -> Result<Arc<Owner>, StartupError> {
+    Owner::announce(dir, address, kind, clock.now())
+        .map(Arc::new)
+        .map_err(|error| StartupError::DataDir { path: dir.to_owned(), problem: error.to_string() })
 }
