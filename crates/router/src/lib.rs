@@ -15,6 +15,7 @@ mod reader;
 mod router;
 #[cfg(test)]
 mod testing;
+mod unstored;
 mod view;
 mod window;
 

@@ -18,27 +18,32 @@ use parking_lot::{Mutex, MutexGuard, RwLock};
 use crate::{
     progress::Texts,
     router::RouterOptions,
+    unstored::Unstored,
     view::{Key, Ticket, View},
     window::{Bounds, Keep, Window},
 };
 
 /// Is told by the log what was committed, and wakes the readers.
 ///
-/// A publish takes the texts, then the tail, then the index and in it the wakers of a view; a reader takes its view's cache
-/// and in it the tail. Nobody is woken, and no waker dropped, under any of them.
+/// A publish takes the texts, then the tail, then what is not stored, then the index and in it the wakers or the cache of a
+/// view; a reader takes its view's cache and in it the tail. Nobody is woken, and no waker dropped, under any of them.
 #[derive(Debug)]
 pub(crate) struct Live {
-    pub(crate) epoch: Epoch,
+    epoch: RwLock<Epoch>,
     options: RouterOptions,
     pub(crate) tail: RwLock<Window>,
     /// The tail's head, for a look without a lock.
     pub(crate) head: AtomicU64,
     index: Mutex<Index>,
+    unstored: Mutex<Unstored>,
+    /// How many of these there are, for a look without a lock.
+    unstored_held: AtomicUsize,
+    /// The last position that was reported as not stored.
+    unstored_to: AtomicU64,
     texts: Mutex<Texts>,
     /// How many texts there are, for a look without a lock.
     texts_held: AtomicUsize,
-    /// Why, and what is still delivered.
-    closed: OnceLock<(EndReason, Offset)>,
+    closed: OnceLock<Closing>,
     /// Kept from one waking to the next.
     spare: Mutex<Vec<Waker>>,
     subscriptions: AtomicUsize,
@@ -52,6 +57,16 @@ pub(crate) struct Counts {
     pub(crate) publish_errors: AtomicU64,
     pub(crate) delivered: AtomicU64,
     pub(crate) gaps: AtomicU64,
+}
+
+/// Why all streams end, and what is still delivered.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Closing {
+    pub(crate) reason: EndReason,
+    /// The head of the log at that moment.
+    pub(crate) head: Offset,
+    /// The same, with what was not stored.
+    pub(crate) known: Offset,
 }
 
 /// The views that have readers.
@@ -96,10 +111,13 @@ impl Live {
             records_per_run: options.tail_records_per_run,
         };
         Self {
-            epoch,
+            epoch: RwLock::new(epoch),
             tail: RwLock::new(Window::new(bounds, Keep::Nothing)),
             head: AtomicU64::new(0),
             index: Mutex::default(),
+            unstored: Mutex::new(Unstored::new(options.unstored_bytes)),
+            unstored_held: AtomicUsize::new(0),
+            unstored_to: AtomicU64::new(0),
             texts: Mutex::new(Texts::new(options.progress_nodes)),
             texts_held: AtomicUsize::new(0),
             closed: OnceLock::new(),
@@ -117,11 +135,20 @@ impl Live {
         self.head.fetch_max(head, Ordering::AcqRel);
     }
 
+    pub(crate) fn epoch(&self) -> Epoch {
+        self.epoch.read().clone()
+    }
+
     pub(crate) fn head(&self) -> Offset {
         self.head.load(Ordering::Acquire)
     }
 
-    pub(crate) fn closed(&self) -> Option<(EndReason, Offset)> {
+    /// The last position that a reader may have seen anything of.
+    pub(crate) fn known(&self) -> Offset {
+        self.head().max(self.unstored_to.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn closed(&self) -> Option<Closing> {
         self.closed.get().copied()
     }
 
@@ -146,7 +173,7 @@ impl Live {
             }
             None => {
                 index.next += 1;
-                let (id, with) = (index.next, (encoder, self.epoch.clone()));
+                let (id, with) = (index.next, (encoder, self.epoch()));
                 let total = Arc::clone(&self.view_bytes);
                 let view = Arc::new(View::new(key.clone(), id, with, self.options.view_bytes, total));
                 index.views_of(key.root.as_ref()).insert(id, Arc::clone(&view));
@@ -186,12 +213,54 @@ impl Live {
 
     /// Ends all streams behind what is committed now. The first reason counts.
     pub(crate) fn close(&self, reason: EndReason) {
-        self.closed.get_or_init(|| (reason, self.head()));
+        self.closed.get_or_init(|| Closing { reason, head: self.head(), known: self.known() });
+        self.tell_all(View::touch);
+    }
+
+    /// Tells the views of all scopes.
+    fn tell_all(&self, mut tell: impl FnMut(&View, &mut Vec<Waker>)) {
         let mut wakers = self.spare();
         let index = self.index.lock();
-        index.by_key.values().for_each(|shared| shared.view.touch(&mut wakers));
+        index.by_key.values().for_each(|shared| tell(&shared.view, &mut wakers));
         drop(index);
         self.wake(wakers);
+    }
+
+    /// Tells each view which of `records` are in its scope.
+    fn tell_of(&self, records: &[Arc<Record>], tell: impl Fn(&View, &[Arc<Record>], &mut Vec<Waker>)) {
+        let mut wakers = self.spare();
+        let index = self.index.lock();
+        for run in records.chunk_by(|a, b| a.root == b.root) {
+            let root = run.first().and_then(|record| index.by_root.get(&record.root));
+            root.into_iter().flat_map(BTreeMap::values).for_each(|view| tell(view, run, &mut wakers));
+        }
+        index.of_all.values().for_each(|view| tell(view, records, &mut wakers));
+        drop(index);
+        self.wake(wakers);
+    }
+
+    /// The head moved to `head`; the tail has moved already.
+    fn move_head(&self, head: Offset) {
+        self.head.fetch_max(head, Ordering::AcqRel);
+        if self.unstored_held.load(Ordering::Acquire) == 0 {
+            return;
+        }
+        // Only now: who finds nothing here any more finds the head moved.
+        let mut unstored = self.unstored.lock();
+        unstored.settle(head);
+        self.unstored_held.store(unstored.len(), Ordering::Release);
+    }
+
+    /// What is not stored, if there is anything.
+    pub(crate) fn unstored(&self) -> Option<MutexGuard<'_, Unstored>> {
+        (self.unstored_held.load(Ordering::Acquire) > 0).then(|| self.unstored.lock())
+    }
+
+    /// No text of a node may come after its end.
+    fn note_texts(&self, records: &[Arc<Record>]) {
+        let mut texts = self.texts.lock();
+        records.iter().for_each(|record| texts.committed(record));
+        self.texts_held.store(texts.len(), Ordering::Release);
     }
 
     pub(crate) fn progress(&self, cx: &CallbackContext, progress: &Progress) {
@@ -200,7 +269,7 @@ impl Live {
         }
         {
             let mut texts = self.texts.lock();
-            texts.push(cx, progress, self.head());
+            texts.push(cx, progress, self.known());
             self.texts_held.store(texts.len(), Ordering::Release);
         }
         let mut wakers = self.spare();
@@ -259,36 +328,54 @@ impl Live {
 impl CommitListener for Live {
     fn committed(&self, records: &[Arc<Record>]) {
         let Some(last) = records.last() else { return };
-        {
-            // Before the readers can see the end of a node: no text of it may come after that.
-            let mut texts = self.texts.lock();
-            records.iter().for_each(|record| texts.committed(record));
-            self.texts_held.store(texts.len(), Ordering::Release);
-        }
+        // Those that were reported before did that then; their nodes may have begun anew.
+        let told = self.unstored_to.load(Ordering::Acquire);
+        let new = records.partition_point(|record| record.offset <= told);
+        self.note_texts(records.get(new..).unwrap_or_default());
         self.tail.write().extend(records);
-        self.head.store(last.offset, Ordering::Release);
-        let mut wakers = self.spare();
-        let index = self.index.lock();
-        for run in records.chunk_by(|a, b| a.root == b.root) {
-            let root = run.first().and_then(|record| index.by_root.get(&record.root));
-            root.into_iter().flat_map(BTreeMap::values).for_each(|view| view.committed(run, &mut wakers));
-        }
-        index.of_all.values().for_each(|view| view.committed(records, &mut wakers));
-        drop(index);
-        self.wake(wakers);
+        self.move_head(last.offset);
+        self.tell_of(records, View::committed);
     }
 
-    fn unstored(&self, _records: &[Arc<Record>]) {}
+    fn unstored(&self, records: &[Arc<Record>]) {
+        let Some(last) = records.last() else { return };
+        self.note_texts(records);
+        {
+            let mut unstored = self.unstored.lock();
+            unstored.extend(records, self.head());
+            self.unstored_to.fetch_max(last.offset, Ordering::AcqRel);
+            self.unstored_held.store(unstored.len(), Ordering::Release);
+        }
+        self.tell_of(records, View::unstored);
+    }
 
     fn lost(&self, up_to: Offset) {
-        self.begin_at(up_to);
+        // A hole in the middle is nothing that the tail knows of: it begins anew behind it.
+        self.tail.write().restart_at(up_to);
+        self.move_head(up_to);
+        self.tell_all(View::touch);
     }
 
     fn removed(&self, root: &ExecutionId) {
         self.tail.write().remove(root);
+        {
+            let mut unstored = self.unstored.lock();
+            unstored.remove(root);
+            self.unstored_held.store(unstored.len(), Ordering::Release);
+        }
+        self.tell_all(|view, wakers| {
+            if view.key.root.as_ref() == Some(root) {
+                view.remove(wakers);
+            } else if view.key.root.is_none() {
+                view.forget();
+            }
+        });
     }
 
-    fn renewed(&self, _epoch: &Epoch) {}
+    fn renewed(&self, epoch: &Epoch) {
+        *self.epoch.write() = epoch.clone();
+        self.tell_all(|view, _| view.renew(epoch));
+    }
 }
 
 // === impl Index ===

@@ -16,6 +16,7 @@ use core_events::{
 use crate::{
     live::Member,
     progress::Seen,
+    unstored::Next,
     view::{Step, Taking, UNREPORTED},
 };
 
@@ -32,12 +33,16 @@ pub(crate) struct Reader {
     start: Offset,
     /// Everything up to here was delivered, filtered out, or told as a gap.
     position: Offset,
+    /// Everything up to here was delivered without a position, where it was not stored.
+    shown: Offset,
     /// How many events were filtered out since the last position that was handed out.
     unreported: usize,
     /// To be told first.
     reset: Option<Gap>,
     /// Only while the tail does not hold what comes next.
     read: Option<Reading>,
+    /// The life of the view's content when it began.
+    life: u64,
     seen: Seen,
     /// How this stream goes on once it can't.
     fate: Fate,
@@ -46,30 +51,47 @@ pub(crate) struct Reader {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Open,
+    /// Its end was delivered without being stored.
+    Concluded,
     /// The log removed the run, its end was not kept.
     Deleted,
     Ended,
 }
 
+/// What is not stored, for a reader.
+enum Looked {
+    Found(Delivery),
+    Nothing,
+    /// There is something in the log by now, which comes first.
+    Stale,
+}
+
 // === impl Reader ===
 
 impl Reader {
-    pub(crate) fn new(log: Arc<dyn EventLog>, member: Member, start: Offset, reset: Option<Gap>) -> Self {
+    pub(crate) fn new(
+        log: Arc<dyn EventLog>,
+        member: Member,
+        (start, shown): (Offset, Offset),
+        reset: Option<Gap>,
+    ) -> Self {
         Self {
             log,
             member,
             start,
             position: start,
+            shown,
             unreported: 0,
             reset,
             read: None,
+            life: 0,
             seen: Seen::default(),
             fate: Fate::Open,
         }
     }
 
     fn cursor(&self, offset: Offset) -> Cursor {
-        self.member.live.epoch.at(offset)
+        self.member.live.epoch().at(offset)
     }
 
     fn finish(&mut self, reason: EndReason, at: Offset) -> Delivery {
@@ -82,14 +104,54 @@ impl Reader {
         let position = self.position;
         match self.member.view.ended() {
             Some(end) if position >= end => return Some(self.finish(EndReason::Completed, end)),
-            _ if self.fate == Fate::Deleted => return Some(self.finish(EndReason::Deleted, position)),
+            _ if self.fate == Fate::Concluded => return Some(self.finish(EndReason::Completed, position)),
+            _ if self.fate == Fate::Deleted || self.member.view.removed() => {
+                return Some(self.finish(EndReason::Deleted, position));
+            }
             // Its end is in the log: that it was closed no longer matters.
-            Some(_) => return None,
-            None => {}
+            Some(end) if end <= self.member.live.head() => return None,
+            _ => {}
         }
-        match self.member.live.closed() {
-            Some((reason, head)) if position >= head => Some(self.finish(reason, position)),
-            _ => None,
+        let closing = self.member.live.closed().filter(|closing| position >= closing.head)?;
+        match self.unstored(closing.known) {
+            Looked::Found(delivery) => Some(delivery),
+            Looked::Nothing => Some(self.finish(closing.reason, position)),
+            Looked::Stale => None,
+        }
+    }
+
+    /// What the log gave a place to up to `up_to` and did not store, if there is nothing stored behind the reader.
+    fn unstored(&mut self, up_to: Offset) -> Looked {
+        let view = &self.member.view;
+        let Some(unstored) = self.member.live.unstored() else { return Looked::Nothing };
+        let place = (self.position, self.shown.max(self.position), up_to);
+        let record = match unstored.next(&view.scope, place, |record| view.wants(record)) {
+            Next::Record(record) => record,
+            Next::Nothing(up_to) => {
+                self.shown = up_to;
+                return Looked::Nothing;
+            }
+            Next::Stale => return Looked::Stale,
+        };
+        drop(unstored);
+        self.shown = record.offset;
+        if view.is_end(&record) {
+            self.fate = Fate::Concluded;
+        }
+        if view.key.filter.matches(&record) {
+            self.member.live.counts.delivered.fetch_add(1, Ordering::Relaxed);
+            return Looked::Found(Delivery::Ephemeral(view.show(&record)));
+        }
+        Looked::Found(self.finish(EndReason::Completed, self.position))
+    }
+
+    /// What was shown before it was stored is behind the reader as soon as the log has it.
+    fn pass_what_was_shown(&mut self) {
+        let to = self.shown.min(self.member.live.head());
+        if to > self.position {
+            self.position = to;
+            // Events were delivered without a position: now there is one.
+            self.unreported = UNREPORTED;
         }
     }
 
@@ -111,13 +173,14 @@ impl Reader {
         self.unreported = taking.unreported;
         let block = (taking.events > 0).then(|| {
             live.counts.delivered.fetch_add(taking.events as u64, Ordering::Relaxed);
-            Block { slices: taking.slices, events: taking.events, last: live.epoch.at(taking.last) }
+            Block { slices: taking.slices, events: taking.events, last: live.epoch().at(taking.last) }
         });
         (step, block)
     }
 
     fn start_read(&mut self) {
         let log = Arc::clone(&self.log);
+        self.life = self.member.view.life();
         let range = ReadRange {
             scope: self.member.view.scope.clone(),
             after: self.position,
@@ -156,7 +219,8 @@ impl Reader {
             }
         }
         // The gap ends at `to`; what follows it is for a later poll.
-        let next = if self.fate == Fate::Open { view.insert(to, &records, scanned_to) } else { to };
+        let next =
+            if self.fate == Fate::Open { view.insert(self.life, to, &records, scanned_to) } else { to };
         if to <= from {
             self.position = next;
             return None;
@@ -170,7 +234,8 @@ impl Reader {
     fn progress(&mut self) -> Option<Delivery> {
         let view = &self.member.view;
         let texts = self.member.live.texts()?;
-        let (part, json) = texts.next((&view.scope, &view.key.filter, self.position), &mut self.seen)?;
+        let position = self.position.max(self.shown);
+        let (part, json) = texts.next((&view.scope, &view.key.filter, position), &mut self.seen)?;
         drop(texts);
         Some(Delivery::Ephemeral(view.progress(part, json)))
     }
@@ -201,6 +266,7 @@ impl Subscription for Reader {
                     return Poll::Ready(delivery);
                 }
             }
+            self.pass_what_was_shown();
             if let Some(end) = self.end() {
                 return Poll::Ready(end);
             }
@@ -218,7 +284,15 @@ impl Subscription for Reader {
                 Step::Behind => self.start_read(),
                 Step::Current(head) => {
                     self.position = self.position.max(head);
-                    if let Some(delivery) = self.end().or_else(|| self.progress()) {
+                    if let Some(end) = self.end() {
+                        return Poll::Ready(end);
+                    }
+                    match self.unstored(Offset::MAX) {
+                        Looked::Found(delivery) => return Poll::Ready(delivery),
+                        Looked::Stale => continue,
+                        Looked::Nothing => {}
+                    }
+                    if let Some(delivery) = self.progress() {
                         return Poll::Ready(delivery);
                     }
                     self.member.view.arm(self.member.ticket, cx.waker());

@@ -27,6 +27,9 @@ pub struct RouterOptions {
     pub tail_records_per_run: Option<usize>,
     /// Bytes of one view. Readers that are farther behind have theirs made again.
     pub view_bytes: usize,
+    /// Bytes of the records that are shown while the log can't store them. Readers that lack what is beyond it get it when
+    /// the log has recovered.
+    pub unstored_bytes: usize,
     /// Open subscriptions.
     pub subscriptions: usize,
     /// Nodes whose growing output is kept for late joiners; beyond it, the one that began first is forgotten.
@@ -45,6 +48,7 @@ pub struct RouterOptions {
 /// A reader that is behind its view gets its bytes from the committed tail, and behind that from the log. Where that no
 /// longer holds the events, the reader gets a gap and goes on behind it (I4).
 ///
+/// While the log can't store what it takes, readers that have all that is stored get the rest without a position, once.
 /// # Resuming
 ///
 /// Any cursor of the log's epoch opens a stream right behind it. A cursor of another epoch, or of the future, opens one with a
@@ -63,6 +67,8 @@ pub struct Router {
 /// Where a stream starts.
 struct Place {
     position: Offset,
+    /// Up to here it has what is not stored.
+    shown: Offset,
     reset: Option<Gap>,
 }
 
@@ -75,6 +81,7 @@ impl Default for RouterOptions {
             tail_bytes: 64 * 1024 * 1024,
             tail_records_per_run: None,
             view_bytes: 4 * 1024 * 1024,
+            unstored_bytes: 64 * 1024 * 1024,
             subscriptions: 20_000,
             progress_nodes: 1_024,
         }
@@ -95,21 +102,24 @@ impl Router {
 
     fn place(&self, start: &Start, of_run: bool) -> Place {
         let head = self.log.head().max(self.live.head());
+        let at = |position| Place { position, shown: 0, reset: None };
         let cursor = match start {
-            Start::Beginning => return Place { position: 0, reset: None },
-            Start::Now => return Place { position: head, reset: None },
+            Start::Beginning => return at(0),
+            Start::Now => return at(head),
             Start::After(cursor) => cursor,
         };
-        let reason = if cursor.epoch != self.live.epoch {
+        let epoch = self.live.epoch();
+        let reason = if cursor.epoch != epoch {
             GapReason::ForeignEpoch
-        } else if cursor.offset > head {
+        } else if cursor.offset > self.live.known().max(head) {
             GapReason::FutureCursor
         } else {
-            return Place { position: cursor.offset, reset: None };
+            // A snapshot may hold what is not stored.
+            return Place { shown: cursor.offset, ..at(cursor.offset.min(head)) };
         };
-        let position = if of_run { 0 } else { head };
-        let to = self.live.epoch.at(position);
-        Place { position, reset: Some(Gap { from: cursor.clone(), to, reason, reset: true }) }
+        let place = at(if of_run { 0 } else { head });
+        let to = epoch.at(place.position);
+        Place { reset: Some(Gap { from: cursor.clone(), to, reason, reset: true }), ..place }
     }
 }
 
@@ -117,8 +127,8 @@ impl Router {
 impl StreamSource for Router {
     async fn subscribe(&self, request: SubscribeRequest) -> Result<Subscribed, SubscribeError> {
         let SubscribeRequest { execution, start, filter, encoder } = request;
-        if let Some((reason, _)) = self.live.closed() {
-            return Err(SubscribeError::Closed(reason));
+        if let Some(closing) = self.live.closed() {
+            return Err(SubscribeError::Closed(closing.reason));
         }
         let seat = self.live.seat()?;
         let before = self.live.head();
@@ -127,7 +137,8 @@ impl StreamSource for Router {
             None => None,
         };
         let place = self.place(&start, info.is_some());
-        let past = |info: &ExecutionInfo| info.ended.is_some_and(|end| place.position >= end);
+        let past =
+            |info: &ExecutionInfo| info.ended.is_some_and(|end| place.position.max(place.shown) >= end);
         if info.as_ref().is_some_and(past) {
             return Ok(Subscribed::Finished);
         }
@@ -156,7 +167,7 @@ impl StreamSource for Router {
                 member.view.end_at(end);
             }
         }
-        let reader = Reader::new(Arc::clone(&self.log), member, place.position, place.reset);
+        let reader = Reader::new(Arc::clone(&self.log), member, (place.position, place.shown), place.reset);
         Ok(Subscribed::Open(Box::new(reader)))
     }
 }

@@ -1,5 +1,7 @@
 //! What the tests of this crate share: facts in few words, and readers that are polled by hand.
 
+mod scripted_log;
+
 use std::{
     sync::{
         Arc,
@@ -10,13 +12,15 @@ use std::{
 
 use bytes::BytesMut;
 use core_events::{
-    CallbackContext, Cursor, Event, ExecutionId, ExecutionLog, ExecutionStatus, ExecutionStatusChanged, Fact,
-    LogLevel, NodeId, NodeStatus, NodeStatusChanged, Record, Timestamp,
+    CallbackContext, Cursor, Envelope, Event, ExecutionId, ExecutionLog, ExecutionStatus,
+    ExecutionStatusChanged, Fact, LogLevel, NodeId, NodeStatus, NodeStatusChanged, Offset, Record, Timestamp,
     event::Extra,
     ports::{
         Block, Budget, Delivery, Encoder, Start, StreamSource, SubscribeRequest, Subscribed, Subscription,
     },
 };
+
+pub(crate) use self::scripted_log::ScriptedLog;
 
 pub(crate) const ALL: Budget = Budget { events: 100, bytes: usize::MAX };
 
@@ -147,6 +151,14 @@ fn offsets(block: &Block) -> Vec<String> {
     assert_eq!(lines.len(), block.events);
     assert_eq!(lines.last().unwrap(), &block.last.offset.to_string());
     lines
+}
+
+/// The place of an event that came without one.
+pub(crate) fn offset_of(log: &ScriptedLog, json: &[u8]) -> Offset {
+    let envelope = Envelope::decode(json).unwrap();
+    let root = envelope.root_execution_id.as_ref().unwrap_or(&envelope.execution_id);
+    let is = |record: &&Arc<Record>| record.root == *root && Some(record.seq) == envelope.seq;
+    log.all().iter().find(is).unwrap().offset
 }
 
 /// Counts how often it was woken.

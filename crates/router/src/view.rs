@@ -7,7 +7,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     task::Waker,
 };
@@ -34,6 +34,9 @@ use crate::{
 const STEP_RECORDS: usize = 256;
 const STEP_BYTES: usize = 256 * 1024;
 
+/// So much of what is not stored is kept encoded: readers that are awake want the newest.
+const SHOWN_BYTES: usize = 256 * 1024;
+
 /// What its readers have in common.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
@@ -57,7 +60,6 @@ pub(crate) struct View {
     pub(crate) scope: Scope,
     /// Tells it from an earlier view with the same key.
     pub(crate) id: u64,
-    epoch: Epoch,
     encoder: Arc<dyn Encoder>,
     max_bytes: usize,
     cache: RwLock<Cache>,
@@ -70,12 +72,25 @@ pub(crate) struct View {
     end: OnceLock<Arc<Record>>,
     /// The progress that was encoded last: many readers want the same.
     frame: Mutex<Option<(Part, Bytes)>>,
+    /// What was shown last without being stored, encoded.
+    shown: Mutex<Shown>,
+    /// Whether the run was removed from the log.
+    removed: AtomicBool,
     /// Bytes of all views.
     total_bytes: Arc<AtomicUsize>,
 }
 
 #[derive(Debug, Default)]
+struct Shown {
+    frames: VecDeque<(Offset, Bytes)>,
+    bytes: usize,
+}
+
+#[derive(Debug)]
 struct Cache {
+    epoch: Epoch,
+    /// How often it was emptied because of what the log told: what was read before that is no longer to be kept.
+    life: u64,
     /// By their `from`. They may overlap: then both hold the same events.
     segments: BTreeMap<Offset, Segment>,
     /// In the order in which they were made.
@@ -111,15 +126,24 @@ impl View {
             key,
             scope,
             id,
-            epoch,
             encoder,
             max_bytes,
-            cache: RwLock::default(),
+            cache: RwLock::new(Cache {
+                epoch,
+                life: 0,
+                segments: BTreeMap::new(),
+                order: VecDeque::new(),
+                bytes: 0,
+                buffer: BytesMut::new(),
+                records: Vec::new(),
+            }),
             wakers: Mutex::default(),
             version: AtomicU64::new(0),
             ended: AtomicU64::new(0),
             end: OnceLock::new(),
             frame: Mutex::new(None),
+            shown: Mutex::default(),
+            removed: AtomicBool::new(false),
             total_bytes,
         }
     }
@@ -180,6 +204,45 @@ impl View {
         }
     }
 
+    /// `records`, all in scope, have their place and are not stored.
+    pub(crate) fn unstored(&self, records: &[Arc<Record>], wakers: &mut Vec<Waker>) {
+        if records.iter().any(|record| self.wants(record)) {
+            self.touch(wakers);
+        }
+    }
+
+    /// Nothing of the run may be shown any more.
+    pub(crate) fn remove(&self, wakers: &mut Vec<Waker>) {
+        self.removed.store(true, Ordering::Release);
+        self.forget();
+        self.touch(wakers);
+    }
+
+    pub(crate) fn removed(&self) -> bool {
+        self.removed.load(Ordering::Acquire)
+    }
+
+    /// Has what was made so far made again: something of it may not be shown any more.
+    pub(crate) fn forget(&self) {
+        let freed = self.cache.write().clear();
+        self.total_bytes.fetch_sub(freed, Ordering::Relaxed);
+    }
+
+    /// Positions are in `epoch` now.
+    pub(crate) fn renew(&self, epoch: &Epoch) {
+        let freed = {
+            let mut cache = self.cache.write();
+            cache.epoch = epoch.clone();
+            cache.clear()
+        };
+        self.total_bytes.fetch_sub(freed, Ordering::Relaxed);
+    }
+
+    /// Which life of its content this is, for [`insert`](Self::insert).
+    pub(crate) fn life(&self) -> u64 {
+        self.cache.read().life
+    }
+
     /// There is news beside the log.
     pub(crate) fn touch(&self, wakers: &mut Vec<Waker>) {
         self.version.fetch_add(1, Ordering::Release);
@@ -190,7 +253,12 @@ impl View {
         self.key.filter.matches_parts(execution, &EventType::NodeProgress, Some(node))
     }
 
-    fn is_end(&self, record: &Record) -> bool {
+    /// Whether a reader must look at `record`.
+    pub(crate) fn wants(&self, record: &Record) -> bool {
+        self.key.filter.matches(record) || self.is_end(record)
+    }
+
+    pub(crate) fn is_end(&self, record: &Record) -> bool {
         let ended = record.terminal.as_ref().map(|_| &record.execution);
         // The end of the root is the end of everything in it.
         ended.is_some() && (ended == self.key.target.as_ref() || ended == self.key.root.as_ref())
@@ -232,9 +300,9 @@ impl View {
 
     /// Takes over what was read from the log: everything of the scope behind `from`, up to `to`. Returns up to where there is
     /// nothing for a reader at `from`.
-    pub(crate) fn insert(&self, from: Offset, records: &[Arc<Record>], to: Offset) -> Offset {
+    pub(crate) fn insert(&self, life: u64, from: Offset, records: &[Arc<Record>], to: Offset) -> Offset {
         let mut cache = self.cache.write();
-        if cache.holds(from) {
+        if cache.life != life || cache.holds(from) {
             return from;
         }
         // Behind the limit there are segments: what they hold needs not be made again.
@@ -250,7 +318,7 @@ impl View {
         if let Some(end) = records.iter().find(|record| self.is_end(record)) {
             self.end_at(end.offset);
         }
-        let Cache { segments, order, bytes, buffer, .. } = cache;
+        let Cache { epoch, segments, order, bytes, buffer, .. } = cache;
         let open = segments.range_mut(..=from).next_back().map(|(_, segment)| segment);
         let open = open.filter(|segment| segment.to == from && !segment.is_full());
         if records.is_empty() {
@@ -267,7 +335,7 @@ impl View {
             }
         };
         let before = if segment.to == segment.from { 0 } else { segment.footprint() };
-        segment.extend(records, to, &self.key.filter, (&*self.encoder, &self.epoch), buffer);
+        segment.extend(records, to, &self.key.filter, (&*self.encoder, epoch), buffer);
         let after = segment.footprint();
         *bytes = *bytes + after - before;
         let newest = segment.from;
@@ -280,6 +348,28 @@ impl View {
         }
         self.total_bytes.fetch_add(after, Ordering::Relaxed);
         self.total_bytes.fetch_sub(freed, Ordering::Relaxed);
+    }
+
+    /// The bytes of an event that is not stored.
+    pub(crate) fn show(&self, record: &Record) -> Bytes {
+        let mut shown = self.shown.lock();
+        let at = shown.frames.partition_point(|(offset, _)| *offset < record.offset);
+        if let Some((offset, bytes)) = shown.frames.get(at)
+            && *offset == record.offset
+        {
+            return bytes.clone();
+        }
+        let mut out = BytesMut::with_capacity(record.json.len() + 16);
+        self.encoder.encode_ephemeral(&record.json, &mut out);
+        let bytes = out.freeze();
+        shown.bytes += bytes.len();
+        shown.frames.insert(at, (record.offset, bytes.clone()));
+        while shown.bytes > SHOWN_BYTES
+            && let Some((_, oldest)) = shown.frames.pop_front()
+        {
+            shown.bytes -= oldest.len();
+        }
+        bytes
     }
 
     /// The bytes of a part of a growing output.
@@ -307,6 +397,14 @@ impl Drop for View {
 // === impl Cache ===
 
 impl Cache {
+    /// Returns how many bytes are free now.
+    fn clear(&mut self) -> usize {
+        self.life += 1;
+        self.segments.clear();
+        self.order.clear();
+        std::mem::take(&mut self.bytes)
+    }
+
     fn at(&self, position: Offset) -> Option<&Segment> {
         let (_, segment) = self.segments.range(..=position).next_back()?;
         Some(segment).filter(|segment| position < segment.to)

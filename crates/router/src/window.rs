@@ -112,6 +112,12 @@ impl Window {
         }
     }
 
+    /// Forgets everything; what is up to `head` never came here.
+    pub(crate) fn restart_at(&mut self, head: Offset) {
+        let (head, evicted) = (self.head.max(head), self.evicted + self.all.len() as u64);
+        *self = Self { head, forgotten: head, evicted, ..Self::new(self.bounds, self.keep) };
+    }
+
     pub(crate) fn head(&self) -> Offset {
         self.head
     }

@@ -1,3 +1,5 @@
+mod trouble;
+
 use std::{
     collections::BTreeSet,
     sync::{Arc, atomic::Ordering},
