@@ -22,6 +22,8 @@ mod sequencer;
 mod session;
 mod states;
 mod stats;
+#[cfg(test)]
+mod testing;
 mod writer;
 
 pub use self::{

@@ -7,10 +7,7 @@ use core_events::{
 };
 use rusqlite::{Connection, OptionalExtension, Row, types::Type};
 
-use crate::{
-    pool::Unreadable,
-    row::{self, sql, unsql},
-};
+use crate::row::{self, sql, unsql};
 
 /// What the store knows of an execution.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +45,7 @@ impl Found {
 }
 
 /// Finds an execution.
-pub(crate) fn find(connection: &Connection, execution: &ExecutionId) -> Result<Found, Unreadable> {
+pub(crate) fn find(connection: &Connection, execution: &ExecutionId) -> rusqlite::Result<Found> {
     let mut statement = connection.prepare_cached(
         "SELECT e.run, r.root, e.ended, r.ended FROM executions e JOIN runs r ON r.id = e.run WHERE e.id = ?1",
     )?;
@@ -69,14 +66,14 @@ pub(crate) fn find(connection: &Connection, execution: &ExecutionId) -> Result<F
 pub(crate) fn removed(
     connection: &Connection,
     execution: &ExecutionId,
-) -> Result<Option<(Offset, Offset)>, Unreadable> {
+) -> rusqlite::Result<Option<(Offset, Offset)>> {
     let mut statement = connection.prepare_cached("SELECT first, last FROM removed WHERE id = ?1")?;
     let range = statement.query_row([execution.as_str()], |row| Ok((unsql(row.get(0)?), unsql(row.get(1)?))));
-    Ok(range.optional()?)
+    range.optional()
 }
 
 /// Root runs, newest first: the numbers of runs ascend with their beginnings.
-pub(crate) fn list(connection: &Connection, query: &ListQuery) -> Result<Vec<RunSummary>, Unreadable> {
+pub(crate) fn list(connection: &Connection, query: &ListQuery) -> rusqlite::Result<Vec<RunSummary>> {
     let snapshot = connection.unchecked_transaction()?;
     let before = match &query.before {
         None => i64::MAX,
@@ -103,7 +100,7 @@ pub(crate) fn list(connection: &Connection, query: &ListQuery) -> Result<Vec<Run
     };
     let mut statement = snapshot.prepare_cached(sql)?;
     let rows = statement.query_map((before, status, limit), summary)?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    rows.collect()
 }
 
 /// The output of the event `seq` of the run that `execution` belongs to, if it lies up to `head`.
@@ -112,7 +109,7 @@ pub(crate) fn output(
     execution: &ExecutionId,
     seq: Seq,
     head: Offset,
-) -> Result<Result<Option<Bytes>, LookupError>, Unreadable> {
+) -> rusqlite::Result<Result<Option<Bytes>, LookupError>> {
     let snapshot = connection.unchecked_transaction()?;
     let run = match find(&snapshot, execution)?.kept(execution) {
         Ok(kept) => kept.run,

@@ -17,7 +17,6 @@ use rusqlite::{Connection, OptionalExtension, Row};
 
 use crate::{
     lookups,
-    pool::Unreadable,
     row::{self, sql, unsql},
 };
 
@@ -38,7 +37,7 @@ static OF_RUN: LazyLock<String> = LazyLock::new(|| {
 /// `scanned_to` lies behind `after`, unless `up_to` does not. A range that is gone ends with the last position that may
 /// belong to the scope; where `after` or `up_to` cuts it, what is left of it may hold none. Outputs beside their events are
 /// not read: a batch could be gigabytes.
-pub(crate) fn read(connection: &Connection, range: &ReadRange) -> Result<ReadBatch, Unreadable> {
+pub(crate) fn read(connection: &Connection, range: &ReadRange) -> rusqlite::Result<ReadBatch> {
     let batch = ReadBatch { pruned: None, records: Vec::new(), scanned_to: range.after };
     let mut reading = Reading { range, batch, bytes: 0 };
     if range.after < range.up_to {
@@ -82,7 +81,7 @@ struct Roots<'a> {
 // === impl Reading ===
 
 impl Reading<'_> {
-    fn all(&mut self, connection: &Connection) -> Result<(), Unreadable> {
+    fn all(&mut self, connection: &Connection) -> rusqlite::Result<()> {
         let mut roots = Roots { connection, known: HashMap::new() };
         let mut statement = connection.prepare_cached(&OF_ALL)?;
         let mut rows = statement.query([sql(self.range.after), sql(self.range.up_to)])?;
@@ -109,7 +108,7 @@ impl Reading<'_> {
         Ok(())
     }
 
-    fn run(&mut self, connection: &Connection, root: &ExecutionId) -> Result<(), Unreadable> {
+    fn run(&mut self, connection: &Connection, root: &ExecutionId) -> rusqlite::Result<()> {
         let up_to = self.range.up_to;
         let Some(run) = run(connection, root)? else {
             if let Some((first, last)) = lookups::removed(connection, root)? {
@@ -159,7 +158,7 @@ impl Reading<'_> {
         Room::Left
     }
 
-    fn push(&mut self, row: &Row<'_>, root: &ExecutionId) -> Result<Room, Unreadable> {
+    fn push(&mut self, row: &Row<'_>, root: &ExecutionId) -> rusqlite::Result<Room> {
         let full = self.batch.records.len() >= self.range.max_records || self.bytes >= self.range.max_bytes;
         if full && !self.batch.records.is_empty() {
             return Ok(Room::None);
@@ -176,7 +175,7 @@ impl Reading<'_> {
 
 impl Roots<'_> {
     /// The root of a run; `None` if the run was removed.
-    fn of(&mut self, run: i64) -> Result<Option<ExecutionId>, Unreadable> {
+    fn of(&mut self, run: i64) -> rusqlite::Result<Option<ExecutionId>> {
         if let Some(known) = self.known.get(&run) {
             return Ok(known.clone());
         }
@@ -192,16 +191,16 @@ fn offset(row: &Row<'_>) -> rusqlite::Result<Offset> {
     row.get("offset").map(|offset: i64| unsql(offset).max(1))
 }
 
-fn run(connection: &Connection, root: &ExecutionId) -> Result<Option<Run>, Unreadable> {
+fn run(connection: &Connection, root: &ExecutionId) -> rusqlite::Result<Option<Run>> {
     let mut statement = connection.prepare_cached("SELECT id, last, seq FROM runs WHERE root = ?1")?;
     let run = statement.query_row([root.as_str()], |row| {
         Ok(Run { id: row.get(0)?, last: unsql(row.get(1)?), seq: unsql(row.get(2)?) })
     });
-    Ok(run.optional()?)
+    run.optional()
 }
 
 /// The `seq` that comes next behind the position `after`.
-fn next(connection: &Connection, run: &Run, after: Offset) -> Result<Seq, Unreadable> {
+fn next(connection: &Connection, run: &Run, after: Offset) -> rusqlite::Result<Seq> {
     if after < unsql(run.id) {
         return Ok(1);
     }

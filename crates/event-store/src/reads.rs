@@ -51,7 +51,7 @@ impl Readers {
     /// As [`EventLog::read`](core_events::ports::EventLog::read), up to `head` at most; see [`range::read`].
     pub(crate) async fn read(&self, mut range: ReadRange, head: Offset) -> Result<ReadBatch, ReadError> {
         range.up_to = range.up_to.min(head);
-        Ok(self.pool.ask(move |connection| range::read(connection, &range)).await?)
+        Ok(self.pool.ask(move |connection| Ok(range::read(connection, &range)?)).await?)
     }
 
     /// Where an execution is.
@@ -83,7 +83,7 @@ impl Readers {
     /// Root runs, newest first.
     pub(crate) async fn list(&self, query: &ListQuery) -> Result<Vec<RunSummary>, ReadError> {
         let query = query.clone();
-        Ok(self.pool.ask(move |connection| lookups::list(connection, &query)).await?)
+        Ok(self.pool.ask(move |connection| Ok(lookups::list(connection, &query)?)).await?)
     }
 
     /// As [`EventLog::output`](core_events::ports::EventLog::output), of events up to `head`.
@@ -94,7 +94,7 @@ impl Readers {
         head: Offset,
     ) -> Result<Option<Bytes>, LookupError> {
         let execution = execution.clone();
-        self.pool.ask(move |connection| lookups::output(connection, &execution, seq, head)).await?
+        self.pool.ask(move |connection| Ok(lookups::output(connection, &execution, seq, head)?)).await?
     }
 
     /// Another file is where the store was: forgets what was known of the old one. What is being read is still of that.
@@ -125,7 +125,7 @@ impl Readers {
 
     async fn look_up(&self, execution: &ExecutionId) -> Result<Found, Unreadable> {
         let execution = execution.clone();
-        self.pool.ask(move |connection| lookups::find(connection, &execution)).await
+        self.pool.ask(move |connection| Ok(lookups::find(connection, &execution)?)).await
     }
 
     async fn fold(
