@@ -1,10 +1,16 @@
 //! The JSON event: `{"type", "execution_id", "data", "timestamp", "seq", …}`.
 
-use bytes::Bytes;
-use serde::{Serialize, de::DeserializeOwned, ser::SerializeMap};
-use serde_json::{Map, Value};
+use std::{cell::Cell, fmt, iter};
 
-use crate::{Event, EventType, ExecutionId, ExecutionIdError, Seq, Timestamp, TimestampError, UnknownEvent};
+use bytes::Bytes;
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{self, DeserializeSeed, MapAccess, Visitor, value::MapDeserializer},
+    ser::SerializeMap,
+};
+use serde_json::{Map, Value, value::RawValue};
+
+use crate::{Event, EventType, ExecutionId, Seq, Timestamp, UnknownEvent};
 
 /// An event with where and when: what a reader of any stream gets.
 ///
@@ -54,44 +60,17 @@ impl Envelope {
         serde_json::to_vec(self).map_or_else(|_| Bytes::from_static(b"{}"), Bytes::from)
     }
 
-    /// Reads one event.
+    /// Reads one event, in one pass over the text.
     ///
     /// # Errors
     ///
-    /// [`DecodeError`] naming the field. Unknown types and fields are no error.
+    /// [`DecodeError`] naming the field. Unknown types and fields are no error; a field that is there twice is.
     pub fn decode(json: &[u8]) -> Result<Self, DecodeError> {
-        let value: Value = serde_json::from_slice(json).map_err(DecodeError::Json)?;
-        let Value::Object(mut map) = value else {
-            return Err(field("event", "an object is expected"));
-        };
-        let Some(Value::String(name)) = map.shift_remove("type") else {
-            return Err(field("type", "a text is expected"));
-        };
-        let id = |map: &mut Map<String, Value>, key: &str| match map.shift_remove(key) {
-            None | Some(Value::Null) => Ok(None),
-            Some(Value::String(text)) => {
-                ExecutionId::parse(&text).map(Some).map_err(|e: ExecutionIdError| field(key, &e.to_string()))
-            }
-            Some(_) => Err(field(key, "a text is expected")),
-        };
-        let execution_id =
-            id(&mut map, "execution_id")?.ok_or_else(|| field("execution_id", "it is missing"))?;
-        let parent_execution_id = id(&mut map, "parent_execution_id")?;
-        let root_execution_id = id(&mut map, "root_execution_id")?;
-        let timestamp = match map.shift_remove("timestamp") {
-            None | Some(Value::Null) => None,
-            Some(Value::String(text)) => {
-                Some(text.parse().map_err(|e: TimestampError| field("timestamp", &e.to_string()))?)
-            }
-            Some(_) => return Err(field("timestamp", "a text is expected")),
-        };
-        let seq = match map.shift_remove("seq") {
-            None | Some(Value::Null) => None,
-            Some(value) => Some(value.as_u64().ok_or_else(|| field("seq", "a whole number is expected"))?),
-        };
-        let data = map.shift_remove("data").unwrap_or_else(|| Value::Object(Map::new()));
-        let event = decode_event(&name, data)?;
-        Ok(Self { event, execution_id, timestamp, seq, parent_execution_id, root_execution_id, extra: map })
+        let at = Cell::new("event");
+        let mut deserializer = serde_json::Deserializer::from_slice(json);
+        let read = deserializer.deserialize_map(EnvelopeVisitor { at: &at });
+        read.and_then(|envelope| deserializer.end().map(|()| envelope))
+            .map_err(|e| explain(json, at.get(), e))
     }
 }
 
@@ -130,22 +109,220 @@ impl Serialize for Envelope {
     }
 }
 
-fn decode_event(name: &str, data: Value) -> Result<Event, DecodeError> {
-    fn typed<T: DeserializeOwned>(data: Value) -> Result<T, DecodeError> {
-        serde_json::from_value(data).map_err(|e| field("data", &e.to_string()))
-    }
-    Ok(match EventType::from(name) {
-        EventType::ExecutionStatusChanged => Event::ExecutionStatusChanged(typed(data)?),
-        EventType::NodeStatusChanged => Event::NodeStatusChanged(typed(data)?),
-        EventType::ExecutionError => Event::ExecutionError(typed(data)?),
-        EventType::ExecutionLog => Event::ExecutionLog(typed(data)?),
-        EventType::InteractivePrompt => Event::InteractivePrompt(typed(data)?),
-        EventType::InteractiveResponse => Event::InteractiveResponse(typed(data)?),
-        EventType::NodeProgress => Event::NodeProgress(typed(data)?),
-        EventType::Other(name) => Event::Unknown(UnknownEvent { event_type: name.as_ref().into(), data }),
-    })
+/// Reads the fields in the order in which they come.
+struct EnvelopeVisitor<'a> {
+    /// The field that is read: the place of whatever is wrong.
+    at: &'a Cell<&'static str>,
 }
 
-fn field(field: &str, problem: &str) -> DecodeError {
-    DecodeError::Field { field: field.to_owned(), problem: problem.to_owned() }
+/// `data` of an event of this type.
+struct Data(EventType);
+
+/// A field of the envelope.
+enum Key {
+    Type,
+    ExecutionId,
+    Data,
+    Timestamp,
+    Seq,
+    ParentExecutionId,
+    RootExecutionId,
+    Other(String),
+}
+
+impl<'de> Visitor<'de> for EnvelopeVisitor<'_> {
+    type Value = Envelope;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Envelope, A::Error> {
+        let (mut name, mut event) = (None, None);
+        // Only where `data` stands in front of `type`.
+        let mut data: Option<&'de RawValue> = None;
+        let (mut execution_id, mut timestamp, mut seq) = (None, None, None);
+        let (mut parent, mut root) = (None, None);
+        let mut extra = Map::new();
+        while let Some(key) = map.next_key()? {
+            match key {
+                Key::Type => self.read("type", &mut map, &mut name)?,
+                Key::ExecutionId => self.read("execution_id", &mut map, &mut execution_id)?,
+                Key::Timestamp => self.read("timestamp", &mut map, &mut timestamp)?,
+                Key::Seq => self.read("seq", &mut map, &mut seq)?,
+                Key::ParentExecutionId => self.read("parent_execution_id", &mut map, &mut parent)?,
+                Key::RootExecutionId => self.read("root_execution_id", &mut map, &mut root)?,
+                Key::Data if data.is_some() || event.is_some() => return Err(self.twice("data")),
+                Key::Data => {
+                    self.at.set("data");
+                    match &name {
+                        Some(Some(Name(name))) => event = Some(map.next_value_seed(Data(name.clone()))?),
+                        _ => data = Some(map.next_value()?),
+                    }
+                }
+                Key::Other(key) => {
+                    self.at.set("event");
+                    let value = map.next_value()?;
+                    if extra.contains_key(&key) {
+                        return Err(self.twice(&key));
+                    }
+                    extra.insert(key, value);
+                }
+            }
+        }
+        self.at.set("type");
+        let Name(name) = name.flatten().ok_or_else(|| de::Error::custom("a text is expected"))?;
+        self.at.set("execution_id");
+        let execution_id = execution_id.flatten().ok_or_else(|| de::Error::custom("it is missing"))?;
+        self.at.set("data");
+        let event = match (event, data) {
+            (Some(event), _) => event,
+            (None, Some(data)) => {
+                let mut data = serde_json::Deserializer::from_str(data.get());
+                Data(name).deserialize(&mut data).map_err(de::Error::custom)?
+            }
+            (None, None) => Data(name).deserialize(MapDeserializer::new(iter::empty::<(&str, &str)>()))?,
+        };
+        Ok(Envelope {
+            event,
+            execution_id,
+            timestamp: timestamp.flatten(),
+            seq: seq.flatten(),
+            parent_execution_id: parent.flatten(),
+            root_execution_id: root.flatten(),
+            extra,
+        })
+    }
+}
+
+impl EnvelopeVisitor<'_> {
+    /// Reads `field` into its `slot`: `None` as long as it has not come, `Some(None)` if it is null.
+    fn read<'de, A: MapAccess<'de>, T: Deserialize<'de>>(
+        &self,
+        field: &'static str,
+        map: &mut A,
+        slot: &mut Option<Option<T>>,
+    ) -> Result<(), A::Error> {
+        if slot.is_some() {
+            return Err(self.twice(field));
+        }
+        self.at.set(field);
+        *slot = Some(map.next_value()?);
+        Ok(())
+    }
+
+    fn twice<E: de::Error>(&self, field: &str) -> E {
+        self.at.set("event");
+        de::Error::custom(format_args!("the field {field:?} is there twice"))
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Data {
+    type Value = Event;
+
+    fn deserialize<D: Deserializer<'de>>(self, data: D) -> Result<Event, D::Error> {
+        Ok(match self.0 {
+            EventType::ExecutionStatusChanged => {
+                Event::ExecutionStatusChanged(Deserialize::deserialize(data)?)
+            }
+            EventType::NodeStatusChanged => Event::NodeStatusChanged(Deserialize::deserialize(data)?),
+            EventType::ExecutionError => Event::ExecutionError(Deserialize::deserialize(data)?),
+            EventType::ExecutionLog => Event::ExecutionLog(Deserialize::deserialize(data)?),
+            EventType::InteractivePrompt => Event::InteractivePrompt(Deserialize::deserialize(data)?),
+            EventType::InteractiveResponse => Event::InteractiveResponse(Deserialize::deserialize(data)?),
+            EventType::NodeProgress => Event::NodeProgress(Deserialize::deserialize(data)?),
+            EventType::Other(name) => {
+                let data = Deserialize::deserialize(data)?;
+                Event::Unknown(UnknownEvent { event_type: name.as_ref().into(), data })
+            }
+        })
+    }
+}
+
+/// A type's name.
+struct Name(EventType);
+
+macro_rules! from_text {
+    ($type:ident, $read:expr) => {
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                struct Text;
+
+                impl Visitor<'_> for Text {
+                    type Value = $type;
+
+                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                        f.write_str("a text")
+                    }
+
+                    fn visit_str<E: de::Error>(self, text: &str) -> Result<$type, E> {
+                        Ok($read(text))
+                    }
+                }
+
+                deserializer.deserialize_str(Text)
+            }
+        }
+    };
+}
+
+from_text!(Name, |text: &str| Name(EventType::from(text)));
+from_text!(Key, |text: &str| match text {
+    "type" => Key::Type,
+    "execution_id" => Key::ExecutionId,
+    "data" => Key::Data,
+    "timestamp" => Key::Timestamp,
+    "seq" => Key::Seq,
+    "parent_execution_id" => Key::ParentExecutionId,
+    "root_execution_id" => Key::RootExecutionId,
+    other => Key::Other(other.to_owned()),
+});
+
+/// What is wrong at `at`, in words.
+fn explain(json: &[u8], at: &'static str, error: serde_json::Error) -> DecodeError {
+    if !error.is_data() {
+        return DecodeError::Json(error);
+    }
+    let text = without_position(&error);
+    // Where serde speaks of types, its words are not those of the wire.
+    let typed = text.starts_with("invalid type") || text.starts_with("invalid value");
+    match at {
+        "data" => explain_data(json).unwrap_or_else(|| field(at, text)),
+        "event" if typed => field(at, "an object is expected"),
+        "seq" if typed => field(at, "a whole number is expected"),
+        _ if typed => field(at, "a text is expected"),
+        _ => field(at, text),
+    }
+}
+
+/// Reads `data` once more, for the path of the field.
+fn explain_data(json: &[u8]) -> Option<DecodeError> {
+    #[derive(Deserialize)]
+    struct Parts<'a> {
+        #[serde(rename = "type")]
+        name: Name,
+        #[serde(borrow)]
+        data: Option<&'a RawValue>,
+    }
+
+    let Parts { name: Name(name), data } = serde_json::from_slice(json).ok()?;
+    let mut data = serde_json::Deserializer::from_str(data.map_or("{}", RawValue::get));
+    let mut track = serde_path_to_error::Track::new();
+    let tracked = serde_path_to_error::Deserializer::new(&mut data, &mut track);
+    let error = Data(name).deserialize(tracked).err()?;
+    let path = match track.path() {
+        path if path.iter().next().is_none() => "data".to_owned(),
+        path => format!("data.{path}"),
+    };
+    Some(field(&path, without_position(&error)))
+}
+
+/// What is said without the place in the text, which is another one for whoever sent it.
+fn without_position(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    text.rsplit_once(" at line ").map_or(text.as_str(), |(what, _)| what).to_owned()
+}
+
+fn field(field: &str, problem: impl Into<String>) -> DecodeError {
+    DecodeError::Field { field: field.to_owned(), problem: problem.into() }
 }

@@ -210,8 +210,44 @@ fn errors_name_the_field() {
         (r#"{"type":"EXECUTION_LOG","execution_id":"a","timestamp":"x"}"#, "timestamp: \"x\" is no time"),
         (r#"{"type":"EXECUTION_LOG","execution_id":"a","data":{}}"#, "data: missing field `level`"),
         ("{", "not JSON: "),
+        (r#"{"type":5,"execution_id":"a"}"#, "type: a text is expected"),
+        (r#"{"type":"X","type":"X","execution_id":"a"}"#, "event: the field \"type\" is there twice"),
+        (r#"{"type":"X","execution_id":"a","data":1,"data":1}"#, "event: the field \"data\" is there twice"),
+        (r#"{"type":"X","execution_id":"a","x":1,"x":1}"#, "event: the field \"x\" is there twice"),
+        (r#"{"type":"X","execution_id":"a"} 1"#, "not JSON: trailing characters"),
+        (
+            r#"{"type":"EXECUTION_STATUS_CHANGED","execution_id":"a","data":{"status":5}}"#,
+            "data.status: invalid type: integer `5`, expected a string",
+        ),
+        (
+            r#"{"data":{"node_id":"n","status":"COMPLETED","token_usage":{"input":"x"}},"type":"NODE_STATUS_CHANGED","execution_id":"a"}"#,
+            "data.token_usage.input: invalid type: string \"x\", expected u64",
+        ),
+        (r#"{"type":"EXECUTION_LOG","execution_id":"a","data":[1]}"#, "data: invalid type: sequence"),
+        (
+            r#"{"type":"EXECUTION_LOG","execution_id":"a","data":{"level":"INFO","message":"m","level":"INFO"}}"#,
+            "data: duplicate field `level`",
+        ),
     ] {
         let error = Envelope::decode(json.as_bytes()).unwrap_err().to_string();
         assert!(error.starts_with(message), "{json}: {error}");
+        // The place in the text is that of whoever reads it from somewhere.
+        assert!(message.starts_with("not JSON") || !error.contains(" at line "), "{json}: {error}");
     }
+}
+
+#[test]
+fn the_order_of_the_fields_does_not_matter() {
+    let texts = [
+        r#"{"type":"X_Y","execution_id":"a","data":{"b":[1,null]},"seq":3,"z":1}"#,
+        r#"{"z":1,"data":{"b":[1,null]},"seq":3,"execution_id":"a","type":"X_Y"}"#,
+    ];
+    let [a, b] = texts.map(|text| Envelope::decode(text.as_bytes()).unwrap());
+    assert_eq!(a, b);
+    assert_eq!(a.extra["z"], 1);
+    let bare = Envelope::decode(br#"{"type":"X_Y","execution_id":"a"}"#).unwrap();
+    assert_eq!(
+        bare.event,
+        Event::Unknown(UnknownEvent { event_type: "X_Y".to_owned(), data: serde_json::json!({}) })
+    );
 }
