@@ -1,4 +1,4 @@
-//! An `Executions` that answers what a test tells it, and an app around it.
+//! An `Executions` and an `Ingest` that answer what a test tells them, and an app around them.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -6,10 +6,11 @@ use async_trait::async_trait;
 use axum::{Router, body::Body, extract::ConnectInfo};
 use bytes::Bytes;
 use core_events::{
-    Epoch, ExecutionId, ExecutionState, Seq,
+    Envelope, Epoch, ExecutionId, ExecutionState, Seq,
     ports::{
-        Control, ControlError, ExecutionSnapshot, Executions, ListQuery, LookupError, MonitoringPath,
-        OutputError, ReadError, RunSummary, StartError, StartExecution, StartedExecution,
+        Control, ControlError, ExecutionSnapshot, Executions, Ingest, IngestError, Ingested, ListQuery,
+        LookupError, MonitoringPath, OpenError, OpenRun, OpenedRun, OutputError, ProducerBatch, ReadError,
+        RunSummary, StartError, StartExecution, StartedExecution,
     },
 };
 use http::{Method, Request, StatusCode, header};
@@ -17,7 +18,7 @@ use http_body_util::BodyExt;
 use parking_lot::Mutex;
 use serde_json::Value;
 use tower::ServiceExt;
-use transport_rest::{RestApi, RestOptions};
+use transport_rest::{IngestApi, RestApi, RestOptions};
 
 pub(crate) const MAX_BODY: usize = 2048;
 
@@ -30,8 +31,17 @@ pub(crate) struct Fake {
     pub(crate) runs: Mutex<Vec<RunSummary>>,
 }
 
+#[derive(Debug, Default)]
+pub(crate) struct FakeIngest {
+    pub(crate) opened: Mutex<Vec<OpenRun>>,
+    pub(crate) open_error: Mutex<Option<OpenError>>,
+    pub(crate) appended: Mutex<Vec<(ExecutionId, Vec<Envelope>, Option<ProducerBatch>)>>,
+    pub(crate) append_error: Mutex<Option<IngestError>>,
+}
+
 pub(crate) struct App {
     pub(crate) executions: Arc<Fake>,
+    pub(crate) ingest: Arc<FakeIngest>,
     router: Router,
     peer: SocketAddr,
 }
@@ -98,6 +108,33 @@ impl Executions for Fake {
     }
 }
 
+#[async_trait]
+impl Ingest for FakeIngest {
+    async fn open(&self, run: OpenRun) -> Result<OpenedRun, OpenError> {
+        self.opened.lock().push(run.clone());
+        if let Some(error) = self.open_error.lock().clone() {
+            return Err(error);
+        }
+        let execution = run.execution.unwrap_or(id("exec_1"));
+        Ok(OpenedRun { existed: execution.as_str() == "exec_open", execution })
+    }
+
+    async fn append(
+        &self,
+        execution: &ExecutionId,
+        events: Vec<Envelope>,
+        batch: Option<ProducerBatch>,
+    ) -> Result<Ingested, IngestError> {
+        lookup(execution)?;
+        let count = events.len();
+        self.appended.lock().push((execution.clone(), events, batch));
+        match self.append_error.lock().clone() {
+            Some(error) => Err(error),
+            None => Ok(Ingested { events: count, last_seq: 9, cursor: Epoch::parse("ab").unwrap().at(12) }),
+        }
+    }
+}
+
 impl App {
     pub(crate) fn new() -> Self {
         Self::with_peer("127.0.0.1:40000")
@@ -105,8 +142,12 @@ impl App {
 
     pub(crate) fn with_peer(peer: &str) -> Self {
         let executions = Arc::new(Fake::default());
-        let api = RestApi::new(Arc::clone(&executions) as _, RestOptions { max_body_bytes: MAX_BODY });
-        Self { executions, router: api.into_router(), peer: peer.parse().unwrap() }
+        let ingest = Arc::new(FakeIngest::default());
+        let options = RestOptions { max_body_bytes: MAX_BODY };
+        let api = RestApi::new(Arc::clone(&executions) as _, Arc::clone(&ingest) as _, options);
+        let events = IngestApi::new(Arc::clone(&ingest) as _, options);
+        let router = api.into_router().merge(events.into_router());
+        Self { executions, ingest, router, peer: peer.parse().unwrap() }
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {

@@ -92,9 +92,9 @@ async fn a_body_of_faults_gets_a_short_answer() {
 }
 
 #[tokio::test]
-async fn without_a_diagram_nothing_runs_yet() {
+async fn without_a_diagram_nothing_runs() {
     let app = App::new();
-    for body in ["{}", "", r#"{"diagram":null}"#] {
+    for body in ["", r#"{"diagram":null}"#, r#"{"name":"a.light.yaml"}"#] {
         let answer = app.post(EXECUTIONS, body).await;
         assert_eq!(
             (answer.status.as_u16(), &answer.body["type"]),
