@@ -208,6 +208,8 @@ fn open(path: &std::path::Path) -> rusqlite::Result<Connection> {
     let connection = schema::open_reader(path)?;
     connection.busy_timeout(BUSY)?;
     connection.pragma_update(None, "cache_size", CACHE_KIB)?;
+    // A damaged page is noticed when it is read, rather than taken for a hole.
+    connection.pragma_update(None, "cell_size_check", true)?;
     Ok(connection)
 }
 

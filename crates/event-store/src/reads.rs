@@ -160,3 +160,6 @@ impl From<Unreadable> for LookupError {
         Self::Unavailable(error.to_string())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -133,3 +133,6 @@ impl Pace {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

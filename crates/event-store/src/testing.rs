@@ -2,14 +2,16 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use bytes::Bytes;
 use core_events::{
     CallbackContext, Event, ExecutionId, ExecutionLog, ExecutionState, ExecutionStatus,
-    ExecutionStatusChanged, Fact, LogLevel, Offset, Record, Seq, Timestamp, event::Extra, ports::RunSummary,
+    ExecutionStatusChanged, Fact, LogLevel, NodeId, NodeStatus, NodeStatusChanged, Offset, Record, Seq,
+    Timestamp, event::Extra, ports::RunSummary,
 };
 use rusqlite::{Connection, params};
 
 use crate::{
-    StoreOptions,
+    Durability, StoreOptions,
     reads::Readers,
     row::{self, sql},
     schema,
@@ -43,6 +45,15 @@ pub(crate) fn begin(execution: &str) -> Fact {
 
 pub(crate) fn end(execution: &str) -> Fact {
     status(execution, ExecutionStatus::Completed)
+}
+
+pub(crate) fn output(execution: &str, output: Option<serde_json::Value>, beside: Option<&[u8]>) -> Fact {
+    let mut event =
+        NodeStatusChanged::to(NodeId::from("n"), NodeStatus::Completed, Timestamp::from_micros(0));
+    event.output = output;
+    let mut fact = Fact::new(context(execution), Event::NodeStatusChanged(event));
+    fact.attachment = beside.map(Bytes::copy_from_slice);
+    fact
 }
 
 pub(crate) fn log(execution: &str, message: &str) -> Fact {
@@ -85,6 +96,7 @@ impl Store {
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let connection = schema::open_writer(&StoreOptions::new(dir.path()).file()).unwrap();
+        schema::settle(&connection, Durability::Process).unwrap();
         let now = Timestamp::from_micros(0);
         Self { dir, connection, head: 0, now, runs: BTreeMap::new() }
     }
@@ -173,6 +185,11 @@ impl Store {
     /// Takes records out, as if they had been given up.
     pub(crate) fn lose(&mut self, offset: Offset) {
         self.connection.execute("DELETE FROM events WHERE offset = ?1", [sql(offset)]).unwrap();
+    }
+
+    /// The state of an execution, as it was when each of its events was appended.
+    pub(crate) fn state(&self, execution: &str) -> &ExecutionState {
+        &self.runs[&context(execution).root].states[&id(execution)]
     }
 
     pub(crate) fn count(&self, table: &str) -> i64 {
