@@ -20,10 +20,13 @@ mod row;
 mod schema;
 mod sequencer;
 mod session;
+mod shared;
 mod states;
 mod stats;
+mod store;
 #[cfg(test)]
 mod testing;
+mod watchdog;
 mod writer;
 
 pub use self::{

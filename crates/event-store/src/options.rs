@@ -55,7 +55,7 @@ impl StoreOptions {
             backlog_bytes: 64 * 1024 * 1024,
             stall_after: Duration::from_secs(2),
             retention: Retention::default(),
-            readers: 4,
+            readers: 2,
             state_cache_bytes: 32 * 1024 * 1024,
         }
     }

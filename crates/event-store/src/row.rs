@@ -10,10 +10,21 @@ use rusqlite::{
 /// What [`record`] reads, in its order.
 pub(crate) const COLUMNS: &str = "offset, seq, step, execution, type, node, time, terminal, json";
 
+macro_rules! insert {
+    ($verb:literal) => {
+        concat!(
+            $verb,
+            " INTO events(offset, run, seq, step, execution, type, node, time, terminal, json)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
+        )
+    };
+}
+
 /// What [`insert`] takes.
-pub(crate) const INSERT: &str =
-    "INSERT INTO events(offset, run, seq, step, execution, type, node, time, terminal, json)
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+pub(crate) const INSERT: &str = insert!("INSERT");
+
+/// The same, over a row that may be there.
+pub(crate) const REPLACE: &str = insert!("INSERT OR REPLACE");
 
 /// A position or a count as SQLite has it.
 pub(crate) fn sql(value: u64) -> i64 {
@@ -25,7 +36,7 @@ pub(crate) fn unsql(value: i64) -> u64 {
     u64::try_from(value).unwrap_or(0)
 }
 
-/// Inserts `record` of the run `run`; `statement` is that of [`INSERT`].
+/// Inserts `record` of the run `run`; `statement` is that of [`INSERT`] or [`REPLACE`].
 pub(crate) fn insert(statement: &mut Statement<'_>, run: u64, record: &Record) -> rusqlite::Result<()> {
     statement
         .execute(params![
