@@ -42,7 +42,7 @@ pub trait Subject {
     /// Whether nobody else may hold the log meanwhile.
     fn needs_it_alone(chore: &Self::Chore) -> bool;
 
-    /// Does it.
+    /// Does it. What was appended is there behind it, and its cursors hold.
     fn perform(&mut self, chore: &Self::Chore);
 }
 
@@ -66,7 +66,8 @@ pub struct World<S> {
     subject: S,
     cast: Cast,
     options: RouterOptions,
-    router: Router,
+    /// Absent only while nobody else may hold the log.
+    router: Option<Router>,
     model: Model,
     readers: Vec<Watcher>,
     /// Every cursor that was handed out, and the stream that it was handed to.
@@ -106,7 +107,8 @@ impl<S: Subject> World<S> {
     /// If something is not as it must be.
     pub async fn run(subject: S, cast: Cast, options: RouterOptions, ops: &[Op<S::Chore>]) -> (S, Tally) {
         let log = subject.log();
-        let (router, model) = (Router::new(Arc::clone(log), options.clone()), Model::behind(log.head()));
+        let router = Some(Router::new(Arc::clone(log), options.clone()));
+        let model = Model::behind(log.head());
         let mut world = Self {
             subject,
             cast,
@@ -125,11 +127,16 @@ impl<S: Subject> World<S> {
         }
         world.conclude().await;
         world.clear().await;
+        world.router = None;
         (world.subject, world.tally)
     }
 
     fn log(&self) -> &Arc<dyn EventLog> {
         self.subject.log()
+    }
+
+    fn router(&self) -> &Router {
+        self.router.as_ref().unwrap()
     }
 
     async fn step(&mut self, op: &Op<S::Chore>) {
@@ -164,7 +171,7 @@ impl<S: Subject> World<S> {
             }
             Op::Remove { run } => self.remove(*run).await,
             Op::Close => {
-                self.router.close(EndReason::Shutdown);
+                self.router().close(EndReason::Shutdown);
                 self.closed = self.closed.or(Some(self.model.head()));
             }
             Op::Reroute => self.reroute(|_| {}),
@@ -176,7 +183,7 @@ impl<S: Subject> World<S> {
             }
             Op::Chore(chore) => self.subject.perform(chore),
         }
-        assert_eq!(self.router.stats().subscriptions, self.readers.len(), "I13");
+        assert_eq!(self.router().stats().subscriptions, self.readers.len(), "I13");
     }
 
     async fn publish(&mut self, run: usize, facts: &[(Option<usize>, Kind)]) {
@@ -193,7 +200,7 @@ impl<S: Subject> World<S> {
             }
         }
         let facts = facts.iter().map(|(sub, kind)| self.cast.fact(run, *sub, *kind)).collect();
-        match self.router.publish(facts).await {
+        match self.router().publish(facts).await {
             Ok(appended) => {
                 assert!(allowed, "I9: nothing follows a terminal event");
                 assert!(appended.stored, "the disk works");
@@ -208,7 +215,7 @@ impl<S: Subject> World<S> {
     async fn burst(&mut self, run: usize, lines: usize) {
         let root = self.cast.run(run);
         let ended = self.model.records.iter().any(|r| r.terminal.is_some() && r.execution == root);
-        let line = || self.router.publish(vec![self.cast.fact(run, None, Kind::Log)]);
+        let line = || self.router().publish(vec![self.cast.fact(run, None, Kind::Log)]);
         let mut records = Vec::new();
         for appended in join_all((0..lines).map(|_| line())).await {
             match appended {
@@ -249,8 +256,9 @@ impl<S: Subject> World<S> {
         for watcher in self.readers.drain(..) {
             self.model.check_prefix(&watcher.stream);
         }
+        self.router = None;
         between(&mut self.subject);
-        self.router = Router::new(Arc::clone(self.subject.log()), self.options.clone());
+        self.router = Some(Router::new(Arc::clone(self.subject.log()), self.options.clone()));
         self.closed = None;
     }
 
@@ -306,7 +314,7 @@ impl<S: Subject> World<S> {
         let known = target.as_ref().is_none_or(|id| self.model.records.iter().any(|r| &r.execution == id));
         let removed = self.removed.iter().any(|run| root == Some(self.cast.run(*run)));
         let request = SubscribeRequest { execution: target, start, filter, encoder: Arc::new(Lines) };
-        match self.router.subscribe(request).await {
+        match self.router().subscribe(request).await {
             Ok(Subscribed::Open(subscription)) => {
                 assert!(known && !removed && self.closed.is_none());
                 assert_eq!(subscription.start(), stream.epoch.at(offset));
@@ -385,7 +393,7 @@ impl<S: Subject> World<S> {
         self.settle_all().await;
         self.model.check_states(&**self.log()).await;
         self.readers.clear();
-        let stats = self.router.stats();
+        let stats = self.router().stats();
         assert_eq!(
             (stats.subscriptions, stats.views, stats.view_bytes, stats.watched_executions),
             (0, 0, 0, 0),
