@@ -4,11 +4,14 @@ use std::sync::Arc;
 
 use axum::{Router, middleware};
 use core_events::ports::{
-    CliSessions, Clock, Diagrams, EventLog, Executions, Ingest, MessageRouter, StreamSource, System,
+    Archive, CliSessions, Clock, Diagrams, EventLog, Executions, History, Ingest, MessageRouter,
+    StreamSource, System,
 };
 use http::Method;
 use transport_graphql::{Connections, GraphqlApi, GraphqlOptions, GraphqlParts};
-use transport_rest::{IngestApi, RestApi, RestOptions, method_not_allowed, not_found};
+use transport_rest::{
+    HistoryApi, HistoryOptions, HistoryParts, IngestApi, RestApi, RestOptions, method_not_allowed, not_found,
+};
 use transport_sse::SseMessageRouterAdapter;
 
 use crate::{
@@ -34,6 +37,8 @@ pub(crate) struct Parts {
     pub(crate) ingest: Arc<dyn Ingest>,
     pub(crate) ingest_counts: Arc<IngestCounts>,
     pub(crate) executions: Arc<dyn Executions>,
+    pub(crate) history: Arc<dyn History>,
+    pub(crate) archive: Arc<dyn Archive>,
     pub(crate) streams: Arc<dyn StreamSource>,
     #[cfg(feature = "legacy")]
     pub(crate) legacy: Arc<crate::legacy::Legacy>,
@@ -76,6 +81,12 @@ pub(crate) fn app(config: &Config, parts: Parts) -> (Router, Connections) {
     let sse = SseMessageRouterAdapter::new(Arc::clone(&streams), streams, Arc::clone(&clock)).into_router();
     #[cfg(feature = "legacy")]
     let sse = parts.legacy.mount(sse, &clock);
+    let history = HistoryParts {
+        history: parts.history,
+        archive: parts.archive,
+        executions: Arc::clone(&executions),
+        clock,
+    };
     let options = RestOptions { max_body_bytes: config.max_body_bytes };
     let rest = RestApi::new(executions, Arc::clone(&ingest), options);
     let app = Router::new()
@@ -86,6 +97,7 @@ pub(crate) fn app(config: &Config, parts: Parts) -> (Router, Connections) {
         .merge(sse)
         .merge(rest.into_router())
         .merge(IngestApi::new(ingest, options).into_router())
+        .merge(HistoryApi::new(history, HistoryOptions::default()).into_router())
         .merge(graphql)
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)

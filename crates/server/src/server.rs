@@ -14,6 +14,7 @@ use core_events::{
     ports::{Clock, EventLog, Executions, MessageRouter, MonitoringPath, StreamSource, SystemClock},
 };
 use engine::{Engine, EngineOptions};
+use history::{LogArchive, LogHistory};
 use ingest::{IngestOptions, IngestRuns};
 use router::{MemoryLog, MemoryLogOptions, Router, RouterOptions};
 use tokio::{net::TcpListener, time::Instant};
@@ -44,6 +45,7 @@ pub struct Server {
     acceptor: Acceptor,
     runs: Runs,
     ingest: Arc<IngestRuns>,
+    archive: Arc<LogArchive>,
     sockets: Connections,
     router: Arc<dyn MessageRouter>,
     owner: Option<Arc<Owner>>,
@@ -211,9 +213,12 @@ impl Server {
             Arc::clone(&clock),
             IngestOptions { lease: config.ingest.lease, max_open_runs: config.ingest.max_runs },
         ));
+        let archive = Arc::new(LogArchive::new(Arc::clone(&log), config.data_dir.clone()));
         let (app, sockets) = app(
             &config,
             app::Parts {
+                history: Arc::new(LogHistory::new(Arc::clone(&log))),
+                archive: Arc::clone(&archive) as _,
                 log,
                 router: Arc::clone(&router) as _,
                 connections: connections.clone(),
@@ -239,6 +244,7 @@ impl Server {
             acceptor,
             runs,
             ingest,
+            archive,
             sockets,
             router,
             owner,
@@ -277,6 +283,9 @@ impl Server {
             owner.withdraw();
         }
         self.ingest.stop().await;
+        if tokio::time::timeout(self.drain_timeout / 5, self.archive.close()).await.is_err() {
+            tracing::warn!("an import could not be given up in time");
+        }
         // At worst that takes it twice; the rest is for the streams.
         self.runs.stop(self.drain_timeout * 2 / 5).await;
         self.router.close(EndReason::Shutdown);

@@ -11,7 +11,7 @@ use axum::{
 };
 use core_events::{
     ExecutionId,
-    ports::{Control, Executions, Ingest},
+    ports::{Control, ExecutionSnapshot, Executions, Ingest},
 };
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
 use serde::Serialize;
@@ -108,8 +108,12 @@ async fn list_executions(State(api): State<RestApi>, uri: Uri) -> Result<Respons
 
 async fn get_execution(State(api): State<RestApi>, id: RawPath<String>) -> Result<Response, Problem> {
     let id = path::id(id)?;
-    let snapshot = api.executions.get(&id).await?;
-    let mut links = Links::of(&id);
+    Ok(snapshot(&id, &api.executions.get(&id).await?))
+}
+
+/// A state, with where to go on from it.
+pub(crate) fn snapshot(id: &ExecutionId, snapshot: &ExecutionSnapshot) -> Response {
+    let mut links = Links::of(id);
     // A cursor is a place in the log, and the log's stream takes it whatever path serves the run.
     links.resume = Some(format!("/sse/unified/executions/{id}?from={}", snapshot.cursor));
     let mut body = serde_json::to_value(&snapshot.state).unwrap_or_default();
@@ -117,7 +121,7 @@ async fn get_execution(State(api): State<RestApi>, id: RawPath<String>) -> Resul
         body.insert("cursor".to_owned(), json!(snapshot.cursor));
         body.insert("links".to_owned(), json!(links));
     }
-    Ok(([NO_STORE], Json(body)).into_response())
+    ([NO_STORE], Json(body)).into_response()
 }
 
 async fn get_output(State(api): State<RestApi>, at: RawPath<(String, String)>) -> Result<Response, Problem> {

@@ -21,6 +21,10 @@ pub(crate) enum Media {
     Lines,
 }
 
+const JSON: &str = "application/json";
+pub(crate) const LINES: &str = "application/x-ndjson";
+pub(crate) const GZIP: &str = "application/gzip";
+
 /// Whether the body that `headers` announce is JSON.
 ///
 /// A browser can send JSON to another origin only after asking (a preflight), which is refused: this keeps pages that are
@@ -30,20 +34,28 @@ pub(crate) enum Media {
 ///
 /// 415, naming what is expected. No error when there is no body.
 pub fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
-    media(headers, &[Media::Json]).map(|_| ())
+    one_of(headers, &[JSON]).map(|_| ())
 }
 
-/// Whether the body that `headers` announce is JSON or lines of JSON, about which a browser asks first, too.
+/// Whether the body that `headers` announce is of a kind that any route takes: JSON, lines of JSON or a packed file. A browser asks
+/// first about each of them.
 ///
 /// # Errors
 ///
 /// As [`require_json`].
-pub fn require_json_or_lines(headers: &HeaderMap) -> Result<(), Problem> {
-    media(headers, &[Media::Json, Media::Lines]).map(|_| ())
+pub fn require_known_media(headers: &HeaderMap) -> Result<(), Problem> {
+    one_of(headers, &[JSON, LINES, GZIP]).map(|_| ())
 }
 
 /// Which of `allowed` the body is; `None` when there is no body.
 pub(crate) fn media(headers: &HeaderMap, allowed: &[Media]) -> Result<Option<Media>, Problem> {
+    let names: Vec<_> = allowed.iter().map(|media| media.as_str()).collect();
+    let name = one_of(headers, &names)?;
+    Ok(name.and_then(|name| allowed.iter().copied().find(|media| media.as_str() == name)))
+}
+
+/// Which of the media types `allowed` the body has; `None` when there is no body.
+pub(crate) fn one_of(headers: &HeaderMap, allowed: &[&'static str]) -> Result<Option<&'static str>, Problem> {
     let content_type = headers.get(header::CONTENT_TYPE);
     let length = headers.get(header::CONTENT_LENGTH);
     let has_body = headers.contains_key(header::TRANSFER_ENCODING) || length.is_some_and(|l| l != "0");
@@ -52,10 +64,9 @@ pub(crate) fn media(headers: &HeaderMap, allowed: &[Media]) -> Result<Option<Med
     }
     let given = content_type.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
     let essence = given.as_deref().unwrap_or_default().split(';').next().unwrap_or_default().trim();
-    if let Some(media) = allowed.iter().find(|media| media.as_str().eq_ignore_ascii_case(essence)) {
-        return Ok(Some(*media));
+    if let Some(name) = allowed.iter().find(|name| name.eq_ignore_ascii_case(essence)) {
+        return Ok(Some(name));
     }
-    let allowed: Vec<_> = allowed.iter().map(|media| media.as_str()).collect();
     let (allowed, given) = (allowed.join(" or "), given.as_deref().unwrap_or("missing"));
     Err(Problem::new(
         StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -109,8 +120,8 @@ pub(crate) async fn read(request: Request<Body>, max_bytes: usize) -> Result<Byt
 impl Media {
     fn as_str(self) -> &'static str {
         match self {
-            Self::Json => "application/json",
-            Self::Lines => "application/x-ndjson",
+            Self::Json => JSON,
+            Self::Lines => LINES,
         }
     }
 }

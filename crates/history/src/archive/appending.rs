@@ -76,7 +76,9 @@ impl<'a> Appending<'a> {
 
     fn fact(&mut self, json: &[u8], output: Option<Bytes>) -> Result<Fact, ImportError> {
         let damaged = |problem: String| AppendError::Unavailable(format!("what was put aside: {problem}"));
-        let envelope = Envelope::decode(json).map_err(|error| damaged(error.to_string()))?;
+        let mut envelope = Envelope::decode(json).map_err(|error| damaged(error.to_string()))?;
+        // Its place elsewhere, from whoever took the events from there as lines.
+        envelope.extra.shift_remove("cursor");
         self.time = envelope.timestamp.ok_or_else(|| damaged("a time is missing".to_owned()))?;
         let (execution, parent) = (envelope.execution_id, envelope.parent_execution_id);
         if envelope.event.terminal_status().is_some() {

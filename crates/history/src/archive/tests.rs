@@ -69,8 +69,9 @@ async fn what_this_build_does_not_know_is_kept_with_outputs_and_times() {
         "timestamp": "2020-01-02T03:04:06Z", "seq": 2,
     }));
     completed.output = Some(Bytes::from_static(b"[1, 2]"));
-    let events = vec![foreign("a", 1), completed];
+    let mut events = vec![foreign("a", 1), completed];
     let expected: Vec<_> = events.iter().map(|event| event.envelope.encode()).collect();
+    events[0].envelope.extra.insert("cursor".to_owned(), json!("elsewhere-7"));
     assert_eq!(import(&target, "a", events).await, Ok(3));
     let stored = stored(&*target, "a").await;
     assert_eq!(stored[..2].iter().map(Envelope::encode).collect::<Vec<_>>(), expected);
