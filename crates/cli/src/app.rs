@@ -6,9 +6,11 @@ use clap::Parser;
 
 use crate::{
     args::{Command, CommandLine},
+    config,
     error::CliError,
+    executions,
     exit::Exit,
-    logging, run,
+    log, logging, run,
     screen::Screen,
     serve, validate,
 };
@@ -44,6 +46,18 @@ fn execute(command: Command, screen: &Screen) -> Result<Exit, CliError> {
             in_runtime(serve::serve(args, screen.clone()))
         }
         Command::Validate(args) => Ok(validate::validate(&args, screen)),
+        Command::Executions(args) => {
+            logging::start(screen.clone(), false);
+            in_runtime(executions::executions(args, screen.clone()))
+        }
+        Command::Log(args) => {
+            logging::start(screen.clone(), false);
+            in_runtime(log::log(args, screen.clone()))
+        }
+        Command::Config(args) => {
+            logging::start(screen.clone(), false);
+            config::config(&args, screen)
+        }
     }
 }
 

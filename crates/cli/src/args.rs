@@ -1,9 +1,16 @@
 //! What can be said on the command line.
 
+mod log;
+
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 use core_events::ports::MonitoringPath;
+
+pub(crate) use self::log::{
+    ConfigArgs, ConfigCommand, ConfigShowArgs, EventsArgs, ExecutionsArgs, ExecutionsCommand, ExportArgs,
+    ImportArgs, ListArgs, LogArgs, LogCommand, LogPlace, ShowArgs, StatsArgs,
+};
 
 const ABOUT: &str = "Runs DiPeO diagrams and lets anyone watch them live";
 
@@ -13,6 +20,8 @@ Examples:
   dipeo serve                             serve on http://127.0.0.1:8000
   dipeo run report.light.yaml --server http://127.0.0.1:8000
   dipeo validate diagrams/*.light.yaml    look for faults, run nothing
+  dipeo executions list                   what ran, also earlier
+  dipeo config show                       every setting, and where it comes from
 
 Environment:
   DIPEO_*   settings of the server: above dipeo.toml, below the flags
@@ -37,7 +46,11 @@ Exit codes:
   143  terminated with SIGTERM
 
 Ctrl-C ends the run with a last event; once more leaves at once. When
-nobody reads standard output any more (`| head -1`) the run goes on.";
+nobody reads standard output any more (`| head -1`) the run goes on.
+
+The run is kept in the log of the data directory (`dipeo executions list`).
+Where a `dipeo serve` owns that log, the run is sent there, unless
+--no-server is given: then its history is in memory and ends with it.";
 
 const SERVE_EXAMPLES: &str = "\
 Examples:
@@ -74,6 +87,12 @@ pub(crate) enum Command {
     /// Check diagrams without running them
     #[command(after_long_help = VALIDATE_EXAMPLES)]
     Validate(ValidateArgs),
+    /// Look at runs, also earlier ones, and decide which are kept
+    Executions(ExecutionsArgs),
+    /// Look at the log that has them
+    Log(LogArgs),
+    /// Look at the configuration
+    Config(ConfigArgs),
 }
 
 #[derive(Debug, Args)]
@@ -110,8 +129,12 @@ pub(crate) struct RunArgs {
     pub(crate) browser: bool,
 
     /// Run it on this server instead of here, for instance http://127.0.0.1:8000
-    #[arg(long, value_name = "URL", conflicts_with_all = ["port", "config"])]
+    #[arg(long, value_name = "URL", conflicts_with_all = ["port", "config", "data_dir", "no_server"])]
     pub(crate) server: Option<String>,
+
+    /// Run it here though a server owns the log; its history is in memory then
+    #[arg(long)]
+    pub(crate) no_server: bool,
 
     /// Have the legacy monitoring path serve the run
     #[arg(long, conflicts_with = "unified")]
@@ -128,6 +151,10 @@ pub(crate) struct RunArgs {
     /// Where relative paths in the diagram start; the current directory if not given
     #[arg(long, value_name = "DIR")]
     pub(crate) base_dir: Option<PathBuf>,
+
+    /// The directory of the log, where the configuration names another one
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
 
     /// The configuration file; ./dipeo.toml if not given and there
     #[arg(long, value_name = "FILE")]
@@ -147,6 +174,10 @@ pub(crate) struct ServeArgs {
     /// Where relative paths in diagrams start; the current directory if not given
     #[arg(long, value_name = "DIR")]
     pub(crate) base_dir: Option<PathBuf>,
+
+    /// The directory of the log, where the configuration names another one
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
 
     /// The configuration file; ./dipeo.toml if not given and there
     #[arg(long, value_name = "FILE")]
@@ -181,35 +212,9 @@ impl RunArgs {
     }
 }
 
-/// Seconds, or numbers with units: `90`, `1.5`, `90s`, `1m30s`, `2h`, `500ms`.
 fn parse_timeout(text: &str) -> Result<Duration, String> {
-    let wrong = || "a time above zero is expected, in seconds or like 90s, 1m30s, 2h".to_owned();
-    let seconds = match text.parse::<f64>() {
-        Ok(seconds) => seconds,
-        Err(_) => sum_of_units(text).ok_or_else(wrong)?,
-    };
-    let duration = Duration::try_from_secs_f64(seconds).map_err(|_| wrong())?;
-    if duration.is_zero() { Err(wrong()) } else { Ok(duration) }
-}
-
-fn sum_of_units(mut text: &str) -> Option<f64> {
-    let mut sum = 0.0;
-    while !text.is_empty() {
-        let number = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let (amount, rest) = text.split_at(number);
-        let unit = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
-        let (unit, rest) = rest.split_at(unit);
-        let seconds = match unit {
-            "ms" => 0.001,
-            "s" => 1.0,
-            "m" | "min" => 60.0,
-            "h" => 3600.0,
-            _ => return None,
-        };
-        sum += amount.parse::<f64>().ok()? * seconds;
-        text = rest;
-    }
-    Some(sum)
+    server::parse_time(text)
+        .ok_or_else(|| "a time above zero is expected, in seconds or like 90s, 1m30s, 2h".to_owned())
 }
 
 #[cfg(test)]
@@ -221,25 +226,5 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         CommandLine::command().debug_assert();
-    }
-
-    #[test]
-    fn timeouts() {
-        for (text, seconds) in [
-            ("90", 90.0),
-            ("1.5", 1.5),
-            ("90s", 90.0),
-            ("1m30s", 90.0),
-            ("2h", 7200.0),
-            ("500ms", 0.5),
-            ("1h1min", 3660.0),
-        ] {
-            assert_eq!(parse_timeout(text), Ok(Duration::from_secs_f64(seconds)), "{text}");
-        }
-        for text in
-            ["0", "0s", "-1", "-1s", "NaN", "inf", "", "s", "1x", "1m30", "1..5s", "1e400", "soon", "1 s"]
-        {
-            assert!(parse_timeout(text).is_err(), "{text:?}");
-        }
     }
 }

@@ -13,12 +13,15 @@ pub(crate) enum CliError {
     /// Faults of a diagram, each with its place.
     #[error("{}", .0.join("\n"))]
     Diagram(Vec<String>),
-    /// The configuration is wrong, or a port is taken.
+    /// The configuration is wrong, or a port or the log is taken.
     #[error("{0}")]
     Startup(String),
-    /// Nothing was started, because the server could not be reached or refused.
+    /// Nothing was started, or nothing was to be had, because the server could not be reached or refused.
     #[error(transparent)]
     Start(ClientError),
+    /// What was to be written could not be.
+    #[error("{0}")]
+    Output(String),
     /// The run was started, and then lost from sight.
     #[error("lost sight of the run: {0}")]
     Lost(ClientError),
@@ -31,7 +34,7 @@ impl CliError {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Usage(_) | Self::Diagram(_) | Self::Startup(_) | Self::Start(_) => Exit::Refused,
-            Self::Lost(_) => Exit::RunFailed,
+            Self::Lost(_) | Self::Output(_) => Exit::RunFailed,
         }
     }
 

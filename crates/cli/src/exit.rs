@@ -11,7 +11,7 @@ use crate::signals::Signal;
 pub(crate) enum Exit {
     /// All went well.
     Done,
-    /// The run failed, or a node in it.
+    /// The run failed, or a node in it; or not all of the output could be written.
     RunFailed,
     /// Nothing was run: wrong usage, wrong diagram, or surroundings that don't allow it.
     Refused,

@@ -6,11 +6,11 @@ mod live;
 mod summary;
 
 use client::{EventItem, GapItem, Lost, Unreadable};
-use core_events::{Event, ExecutionId, ExecutionState};
+use core_events::{Event, ExecutionId, ExecutionState, NodeStatus};
 use jiff::tz::TimeZone;
 
 use self::{line::Lines, live::Live};
-use crate::screen::Screen;
+use crate::screen::{Palette, Screen, Tone};
 
 /// What to show of a run, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub(crate) enum Style {
     Quiet,
     /// A line per change; on a terminal with what runs at the moment below.
     Text,
+    /// A line per change, the end among them, and nothing else.
+    Lines,
 }
 
 /// Shows one run and folds its state.
@@ -33,13 +35,24 @@ pub(crate) struct View {
     live: Option<Live>,
 }
 
+/// How a run ended, or stands, what failed, and what came out.
+pub(crate) fn summary(state: &ExecutionState, palette: Palette) -> Vec<String> {
+    summary::lines(state, palette)
+}
+
+/// How the status of a node is shown.
+pub(crate) fn node_tone(status: &NodeStatus) -> Tone {
+    line::tone(status)
+}
+
 // === impl View ===
 
 impl View {
     /// Nothing shown yet. With `debug` log lines of level DEBUG are shown too.
     pub(crate) fn new(screen: Screen, style: Style, execution: ExecutionId, debug: bool) -> Self {
         let live = (style == Style::Text && screen.is_live_terminal()).then(|| Live::new(screen.clone()));
-        let lines = Lines { palette: screen.palette(), zone: TimeZone::system(), debug };
+        let ends = style == Style::Lines;
+        let lines = Lines { palette: screen.palette(), zone: TimeZone::system(), debug, ends };
         Self { screen, style, state: ExecutionState::new(execution), lines, live }
     }
 
@@ -76,7 +89,9 @@ impl View {
         let shown = match self.style {
             Style::Json => return self.screen.out(&json::with_cursor(event)),
             Style::Quiet => self.lines.error(&event.envelope, &self.state),
-            Style::Text => self.lines.change(&event.envelope, &self.state, self.live.is_some()),
+            Style::Text | Style::Lines => {
+                self.lines.change(&event.envelope, &self.state, self.live.is_some())
+            }
         };
         if let Some(line) = shown {
             self.print(&line);
@@ -86,7 +101,7 @@ impl View {
     pub(crate) fn gap(&mut self, gap: &GapItem) {
         match self.style {
             Style::Json => self.screen.out(&json::one_line(&gap.json)),
-            Style::Quiet | Style::Text => {
+            Style::Quiet | Style::Text | Style::Lines => {
                 self.screen
                     .err("warning: some events of the run are missing here: the log no longer holds them");
             }

@@ -1,6 +1,7 @@
 //! `dipeo run`.
 
 mod local;
+mod place;
 mod remote;
 mod session;
 mod watch;
@@ -50,7 +51,7 @@ pub(crate) async fn run(args: RunArgs, screen: Screen) -> Result<Exit, CliError>
     let shown = screen.clone();
     let job = Job { screen, signals, diagram, inputs, timeout, path, style, debug, browser };
     let exit = match &args.server {
-        Some(address) => Box::pin(remote::run(job, address, args.base_dir.as_deref())).await?,
+        Some(address) => Box::pin(remote::run_at(job, address, args.base_dir.as_deref())).await?,
         None => Box::pin(local::run(job, &args)).await?,
     };
     // A script must see that what it reads is not all there was.

@@ -1,6 +1,6 @@
 //! `dipeo serve`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use server::{Config, ConfigSources, Server};
 
@@ -12,13 +12,19 @@ pub(crate) async fn serve(args: ServeArgs, screen: Screen) -> Result<Exit, CliEr
     let sources = sources(args.config)?
         .flag("host", args.host)
         .flag("port", args.port)
-        .flag("base_dir", args.base_dir.as_ref().map(|dir| dir.display()));
+        .flag("base_dir", args.base_dir.as_deref().map(text_of))
+        .flag("data_dir", args.data_dir.as_deref().map(text_of));
     let config = Config::load(&sources).map_err(|error| CliError::Startup(error.to_string()))?;
     let server = Server::start(config).await.map_err(|error| CliError::Startup(error.to_string()))?;
     screen.out(format!("listening on http://{}", server.local_addr()).as_bytes());
     signals.wait().await;
     server.stop().await;
     Ok(Exit::Done)
+}
+
+/// A path as the text that the configuration takes.
+pub(crate) fn text_of(path: &Path) -> String {
+    path.display().to_string()
 }
 
 /// The layers of the configuration below the flags.

@@ -2,7 +2,8 @@
 
 use std::{borrow::Cow, fmt::Write as _, time::Duration};
 
-use core_events::limits;
+use core_events::{Timestamp, limits};
+use jiff::tz::TimeZone;
 
 /// `text` with everything that could move the cursor, change colours, or turn the direction of writing made visible
 /// instead. Tabs stay; line ends become visible too.
@@ -29,6 +30,42 @@ pub(crate) fn duration(duration: Duration) -> String {
         60..3600 => format!("{} min {:02} s", seconds / 60, seconds % 60),
         _ => format!("{} h {:02} min", seconds / 3600, seconds / 60 % 60),
     }
+}
+
+/// A moment for people, as the clock on the wall in `zone` had it: `2026-02-28 12:00:01`.
+pub(crate) fn time(at: Option<Timestamp>, zone: &TimeZone) -> String {
+    let at = at.and_then(|at| jiff::Timestamp::from_microsecond(at.as_micros()).ok());
+    at.map(|at| at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string()).unwrap_or_default()
+}
+
+/// A size for people: `1.2 MiB`.
+pub(crate) fn bytes(bytes: u64) -> String {
+    let mut size = bytes as f64;
+    for unit in ["B", "KiB", "MiB", "GiB"] {
+        if size < 1024.0 {
+            return if unit == "B" { format!("{bytes} B") } else { format!("{size:.1} {unit}") };
+        }
+        size /= 1024.0;
+    }
+    format!("{size:.1} TiB")
+}
+
+/// A number for people: `1,234,567`.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// So many of something: `1 event`, `2 events`.
+pub(crate) fn count(number: u64, what: &str) -> String {
+    format!("{} {what}{}", grouped(number), if number == 1 { "" } else { "s" })
 }
 
 fn is_control(c: char) -> bool {
@@ -85,6 +122,20 @@ mod tests {
         ] {
             assert_eq!(duration(Duration::from_millis(millis)), text);
         }
+    }
+
+    #[test]
+    fn sizes_and_numbers() {
+        for (size, text) in [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (10 << 30, "10.0 GiB")] {
+            assert_eq!(bytes(size), text);
+        }
+        assert!(bytes(u64::MAX).ends_with(" TiB"));
+        for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
+            assert_eq!(grouped(number), text);
+        }
+        assert_eq!((count(1, "event").as_str(), count(2, "event").as_str()), ("1 event", "2 events"));
+        let at = Some(Timestamp::from_micros(1_000_000));
+        assert_eq!(time(at, &TimeZone::UTC), "1970-01-01 00:00:01");
     }
 
     proptest! {

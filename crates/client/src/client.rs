@@ -17,7 +17,7 @@ use crate::{
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a request other than a stream may take.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Talks to one server. Cheap to clone; clones share connections.
 #[derive(Debug, Clone)]

@@ -1,7 +1,7 @@
 //! Following a run, or all runs, across interruptions.
 
 mod connection;
-mod frame;
+pub(crate) mod frame;
 
 use std::{
     collections::VecDeque,

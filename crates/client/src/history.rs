@@ -2,14 +2,21 @@
 
 use bytes::Bytes;
 use core_events::{Cursor, EventType, ExecutionId, ExecutionStatus, ports::RunSummary};
-use reqwest::{Body, Method, Response, Url};
+use reqwest::{Body, Method, Response, Url, header};
 use serde::Deserialize;
-use serde_json::{Value, value::RawValue};
+use serde_json::Value;
 
 use crate::{
-    client::{Client, Snapshot},
+    client::{Client, REQUEST_TIMEOUT, Snapshot},
     error::ClientError,
+    follow::{
+        Item,
+        frame::{self, Frame},
+    },
 };
+
+/// Events that a page may have: as many as a server gives.
+const PAGE: usize = 1_000;
 
 /// Which runs to list.
 #[derive(Debug, Clone, Default)]
@@ -31,17 +38,13 @@ pub struct EventsRequest {
     pub types: Vec<EventType>,
 }
 
-/// Some events of a run.
-#[derive(Debug, Deserialize)]
-pub struct EventsPage {
-    /// The events as the server sent them, ascending, each an object with its `cursor`.
-    pub events: Vec<Box<RawValue>>,
-    /// A part that the log no longer holds, in front of `events`.
-    pub gap: Option<Box<RawValue>>,
-    /// Where the next page starts.
-    pub next: Cursor,
-    /// Whether there will never be anything behind `next`.
-    pub ended: bool,
+/// The events of a run, a page at a time.
+#[derive(Debug)]
+pub struct EventPages {
+    client: Client,
+    url: Url,
+    /// The query of the next page, if there is one.
+    next: Option<String>,
 }
 
 /// What a log holds, and how it is.
@@ -93,31 +96,24 @@ impl Client {
         Ok(list.executions)
     }
 
-    /// A page of the events of an execution, oldest first. Ask again with [`EventsPage::next`] for the next one; an empty page
-    /// is the last one so far.
-    ///
-    /// # Errors
-    ///
-    /// [`ClientError::Refused`] with status 404 or 410 when the execution is not there or `from` is of another life of
-    /// the log, and what every request can meet.
-    pub async fn events(
-        &self,
-        execution: &ExecutionId,
-        request: &EventsRequest,
-    ) -> Result<EventsPage, ClientError> {
+    /// The events of an execution that the log holds, oldest first. Asks for nothing yet.
+    #[must_use]
+    pub fn events(&self, execution: &ExecutionId, request: &EventsRequest) -> EventPages {
         let mut url = self.execution_url(execution, &["events"]);
         let from = request.from.as_ref().map(|from| ("from", from.to_string()));
-        let types: Vec<&str> = request.types.iter().map(EventType::as_str).collect();
-        let types = (!types.is_empty()).then(|| ("types", types.join(",")));
-        add(&mut url, from.into_iter().chain(types));
-        self.request(Method::GET, url, None).await
+        // Each by itself, so that a comma in a name stays one.
+        let types = request.types.iter().map(|name| ("types", name.to_string()));
+        add(&mut url, from.into_iter().chain(types).chain([("limit", PAGE.to_string())]));
+        let next = url.query().map(str::to_owned);
+        EventPages { client: self.clone(), url, next }
     }
 
     /// The state of an execution as it was at `at`.
     ///
     /// # Errors
     ///
-    /// As [`events`](Self::events).
+    /// [`ClientError::Refused`] with status 404, 409 or 410 when the execution is not there or the log does not know that far back,
+    /// and what every request can meet.
     pub async fn state_at(&self, execution: &ExecutionId, at: &Cursor) -> Result<Snapshot, ClientError> {
         let mut url = self.execution_url(execution, &["state"]);
         add(&mut url, [("at", at.to_string())]);
@@ -186,6 +182,51 @@ impl Client {
     pub async fn log(&self) -> Result<LogReport, ClientError> {
         self.request(Method::GET, self.url(&["api", "v1", "log"]), None).await
     }
+}
+
+// === impl EventPages ===
+
+impl EventPages {
+    /// The next page: events, and what the log no longer holds of them. `None` behind the last event that there is.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Refused`] with status 404, 409 or 410 when the execution is not there or `from` means nothing in this log, and
+    /// what every request can meet.
+    pub async fn next(&mut self) -> Result<Option<Vec<Item>>, ClientError> {
+        let Some(query) = self.next.take() else { return Ok(None) };
+        self.url.set_query(Some(&query));
+        let request = self.client.unhurried(Method::GET, self.url.clone()).timeout(REQUEST_TIMEOUT);
+        let request = request.header(header::ACCEPT, "application/x-ndjson");
+        let response = request.send().await.map_err(|error| self.client.transport(&error))?;
+        if !response.status().is_success() {
+            return Err(self.client.refusal(response).await);
+        }
+        let next = response.headers().get(header::LINK).and_then(|link| next_query(link.to_str().ok()?));
+        let body = response.bytes().await.map_err(|error| self.client.transport(&error))?;
+        let lines = body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        let items: Vec<Item> = lines.filter_map(|line| item(body.slice_ref(line))).collect();
+        if items.is_empty() {
+            return Ok(None);
+        }
+        self.next = next;
+        Ok(Some(items))
+    }
+}
+
+/// What a line of a page means.
+fn item(json: Bytes) -> Option<Item> {
+    match frame::read(json, None) {
+        Frame::Item(item) => Some(item),
+        Frame::Opened | Frame::Alive | Frame::End { .. } => None,
+    }
+}
+
+/// The query of the next page, from `</path?query>; rel="next"`.
+fn next_query(link: &str) -> Option<String> {
+    let (target, relation) = link.strip_prefix('<')?.split_once('>')?;
+    let (_, query) = target.split_once('?')?;
+    relation.contains("rel=\"next\"").then(|| query.to_owned())
 }
 
 // === impl Export ===

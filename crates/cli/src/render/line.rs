@@ -19,6 +19,8 @@ pub(super) struct Lines {
     pub(super) zone: TimeZone,
     /// Whether to show log lines of level DEBUG.
     pub(super) debug: bool,
+    /// Whether to show the end of the run; elsewhere the summary does.
+    pub(super) ends: bool,
 }
 
 /// How a status is shown.
@@ -79,7 +81,9 @@ impl Lines {
         let id = &envelope.execution_id;
         let (tone, tag) = match &event.status {
             // The end is the summary's matter, except for sub-runs.
-            status if status.is_terminal() && envelope.parent_execution_id.is_none() => return None,
+            status if status.is_terminal() && envelope.parent_execution_id.is_none() && !self.ends => {
+                return None;
+            }
             ExecutionStatus::Running => (Tone::Strong, "STARTED"),
             status => (Tone::Strong, status.as_str()),
         };

@@ -43,8 +43,12 @@ pub(super) fn lines(state: &ExecutionState, palette: Palette) -> Vec<String> {
 
 fn head(state: &ExecutionState, palette: Palette) -> String {
     let good = state.status == ExecutionStatus::Completed && state.failed_nodes.is_empty();
-    let tag =
-        palette.paint(if good { Tone::Good } else { Tone::Bad }, &format!("{:<9}", state.status.as_str()));
+    let tone = match state.status.is_terminal() {
+        true if good => Tone::Good,
+        true => Tone::Bad,
+        false => Tone::Busy,
+    };
+    let tag = palette.paint(tone, &format!("{:<9}", state.status.as_str()));
     let took = state.started_at.zip(state.ended_at).map(|(started, ended)| ended.since(started));
     let took = took.map(|took| format!(" in {}", text::duration(took))).unwrap_or_default();
     let why = state.reason.as_deref().map(|why| format!(" ({})", text::line(why))).unwrap_or_default();

@@ -1,29 +1,35 @@
 //! Running here, with a server of our own for as long as the run takes.
 
-use std::{net::Ipv4Addr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use client::Client;
 use core_events::ports::{Control, ControlError, DiagramSource, Executions, StartError, StartExecution};
 use server::{Config, Server};
 use tokio::time::{sleep, timeout};
 
-use super::{Job, session, watch::watch};
-use crate::{args::RunArgs, error::CliError, exit::Exit, input, serve};
+use super::{
+    Job,
+    place::{self, Place},
+    remote, session,
+    watch::watch,
+};
+use crate::{args::RunArgs, error::CliError, exit::Exit, input, ownership};
 
 /// Runs `job` in this process, and serves its monitor on a loopback port until the run has ended and whoever watches it
-/// got the end of the stream.
+/// got the end of the stream; or has the server run it that owns the log.
 pub(super) async fn run(job: Job, args: &RunArgs) -> Result<Exit, CliError> {
     let base_dir = match &args.base_dir {
         Some(dir) => Some(input::base_dir(Some(dir))?),
         None => None,
     };
-    // The address of `dipeo serve` in the file or the environment is not meant for this server.
-    let sources = serve::sources(args.config.clone())?
-        .flag("host", Some(Ipv4Addr::LOCALHOST))
-        .flag("port", Some(args.port.unwrap_or(0)));
+    let port = args.port.unwrap_or(0);
+    let sources = ownership::own_sources(args.config.as_deref(), args.data_dir.as_deref(), port)?;
     let mut config = Config::load(&sources).map_err(|error| CliError::Startup(error.to_string()))?;
     config.base_dir = base_dir.or(config.base_dir);
-    let server = Server::start(config).await.map_err(|error| CliError::Startup(error.to_string()))?;
+    let server = match Box::pin(place::choose(&config, args, &job.screen)).await? {
+        Place::Here(server) => server,
+        Place::There(client) => return Box::pin(remote::run(job, client, config.base_dir.as_deref())).await,
+    };
     let browser = job.browser;
     let result = run_on(job, &server).await;
     if let (true, Ok((_, events))) = (browser, &result) {

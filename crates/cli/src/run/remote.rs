@@ -7,9 +7,13 @@ use client::{Client, ClientError, StartRequest};
 use super::{Job, session, watch::watch};
 use crate::{error::CliError, exit::Exit, input};
 
-/// Runs `job` on the server at `address`. A base directory means something only there on this machine.
-pub(super) async fn run(job: Job, address: &str, base_dir: Option<&Path>) -> Result<Exit, CliError> {
-    let client = Client::new(address).map_err(CliError::Start)?;
+/// Runs `job` on the server at `address`.
+pub(super) async fn run_at(job: Job, address: &str, base_dir: Option<&Path>) -> Result<Exit, CliError> {
+    run(job, Client::new(address).map_err(CliError::Start)?, base_dir).await
+}
+
+/// Runs `job` on the server of `client`. A base directory means something only there on this machine.
+pub(super) async fn run(job: Job, client: Client, base_dir: Option<&Path>) -> Result<Exit, CliError> {
     let base_dir = match (client.is_loopback(), base_dir) {
         (true, given) => Some(input::base_dir(given)?),
         (false, None) => None,

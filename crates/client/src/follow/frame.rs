@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::{EventItem, GapItem, Item, Unreadable};
 
-pub(super) enum Frame {
+pub(crate) enum Frame {
     /// The first frame of a connection.
     Opened,
     /// A heartbeat.
@@ -36,7 +36,7 @@ struct End<'a> {
     reconnect: Option<bool>,
 }
 
-pub(super) fn read(json: Bytes, cursor: Option<Cursor>) -> Frame {
+pub(crate) fn read(json: Bytes, cursor: Option<Cursor>) -> Frame {
     let head: Head<'_> = match serde_json::from_slice(&json) {
         Ok(head) => head,
         Err(error) => return unreadable(&json, &error),
