@@ -215,7 +215,7 @@ impl Model {
         // Of a run that was removed nobody knows any more where its records lay.
         if !gap.reset && !removed {
             let gone = self.between(after, up_to).rfind(|record| stream.in_scope(record));
-            let before = (stream.root.is_none() && after < self.base).then_some(self.base);
+            let before = (stream.root.is_none() && after < self.base).then_some(self.base.min(up_to));
             let last = gone.map(|record| record.offset).or(before);
             assert_eq!(last, Some(up_to), "the gap is exact: {gap:?}");
         }
