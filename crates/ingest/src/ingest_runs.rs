@@ -10,10 +10,10 @@ use std::{
 
 use async_trait::async_trait;
 use core_events::{
-    CallbackContext, Envelope, Event, ExecutionId, ExecutionStatus, ExecutionStatusChanged, Fact,
+    CallbackContext, Envelope, Event, ExecutionId, ExecutionStatus, ExecutionStatusChanged, Fact, Progress,
     ports::{
-        Append, AppendError, Appended, Clock, EventLog, Ingest, IngestError, Ingested, LookupError,
-        MessageRouter, OpenError, OpenRun, OpenedRun, ProducerBatch, Unstored,
+        Append, AppendError, Appended, Clock, ControlError, EventLog, Ingest, IngestError, Ingested,
+        LookupError, MessageRouter, OpenError, OpenRun, OpenedRun, ProducerBatch, Unstored,
     },
 };
 use parking_lot::Mutex;
@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 
 use crate::{
     batch::Batch,
-    lease,
+    closing, lease,
     survey::Survey,
     table::{Place, Run, Table},
 };
@@ -116,6 +116,20 @@ impl IngestRuns {
         }
     }
 
+    /// Ends an open run in its engine's place; whatever the engine posts after that is refused.
+    ///
+    /// # Errors
+    ///
+    /// See [`ControlError`]. A run of this installation is none of ours, and counts as ended.
+    pub async fn abort(&self, execution: &ExecutionId, reason: &str) -> Result<(), ControlError> {
+        match self.shared.standing(execution).await {
+            Ok(Standing::Open(_)) => self.shared.abort(execution, reason, || true).await,
+            Ok(Standing::Ended) => Err(ControlError::Ended(execution.clone())),
+            Err(IngestError::Lookup(error)) => Err(error.into()),
+            Err(_) => Err(ControlError::Ended(execution.clone())),
+        }
+    }
+
     fn is_stopping(&self) -> bool {
         self.shared.stopping.load(Ordering::Relaxed)
     }
@@ -171,7 +185,7 @@ impl Ingest for IngestRuns {
             run.renew(shared.options.lease);
         }
         if posted.facts.is_empty() {
-            return shared.nothing_to_log(posted, last, batch.as_ref());
+            return shared.nothing_to_log(&posted.progress, last, batch.as_ref());
         }
         let Batch { facts, progress, ends, parts } = posted;
         let append = Append { facts, batch, unstored: Unstored::Refuse };
@@ -282,10 +296,39 @@ impl Shared {
         }
     }
 
+    /// Ends a run and everything in it, if `still` says so when all is ready.
+    pub(crate) async fn abort(
+        &self,
+        id: &ExecutionId,
+        reason: &str,
+        still: impl Fn() -> bool,
+    ) -> Result<(), ControlError> {
+        let ended = || {
+            self.table.remove(id);
+            ControlError::Ended(id.clone())
+        };
+        let facts = match closing::facts(&*self.log, id, reason, self.clock.now()).await {
+            Ok(Some(facts)) => facts,
+            Ok(None) | Err(LookupError::Unknown(_) | LookupError::Deleted(_)) => return Err(ended()),
+            Err(error @ LookupError::Unavailable(_)) => return Err(error.into()),
+        };
+        if !still() {
+            return Ok(());
+        }
+        match self.log.append(Append { facts, batch: None, unstored: Unstored::Refuse }).await {
+            Ok(_) => {}
+            Err(AppendError::Ended(_)) => return Err(ended()),
+            Err(error) => return Err(LookupError::Unavailable(error.to_string()).into()),
+        }
+        self.table.remove(id);
+        tracing::info!(execution = %id, %reason, "a run of an outside engine was aborted");
+        Ok(())
+    }
+
     /// A POST without anything for the log renews the lease, and has no number: the log would not remember it.
     fn nothing_to_log(
         &self,
-        posted: Batch,
+        progress: &[(CallbackContext, Progress)],
         last: Option<Place>,
         batch: Option<&ProducerBatch>,
     ) -> Result<Ingested, IngestError> {
@@ -296,11 +339,11 @@ impl Shared {
         let Some(last) = last else {
             return Err(LookupError::Unavailable("its end is not known yet".to_owned()).into());
         };
-        self.show(&posted.progress);
+        self.show(progress);
         Ok(Ingested { events: 0, last_seq: last.seq, cursor: last.cursor })
     }
 
-    fn show(&self, progress: &[(CallbackContext, core_events::Progress)]) {
+    fn show(&self, progress: &[(CallbackContext, Progress)]) {
         for (cx, progress) in progress {
             self.router.publish_progress(cx, progress);
         }

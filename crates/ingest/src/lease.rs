@@ -4,11 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use core_events::{
     ExecutionId,
-    ports::{Append, AppendError, ListQuery, LookupError, ReadError, Unstored},
+    ports::{ControlError, ListQuery, ReadError},
 };
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::{SOURCE, closing, ingest_runs::Shared, table::Run};
+use crate::{SOURCE, ingest_runs::Shared, table::Run};
 
 /// How long to wait for a log that does not answer.
 const RETRY: Duration = Duration::from_secs(5);
@@ -57,29 +57,16 @@ async fn take_over(shared: &Shared) -> Result<(), ReadError> {
     }
 }
 
-/// Ends a run; later, if the log can't take that now.
+/// Ends a silent run; later, if the log can't take that now.
 async fn close(shared: &Shared, id: &ExecutionId, run: &Run) {
     let reason = format!("producer silent for {}", spoken(shared.options.lease));
-    let facts = match closing::facts(&*shared.log, id, &reason, shared.clock.now()).await {
-        Ok(Some(facts)) => facts,
-        Ok(None) | Err(LookupError::Unknown(_) | LookupError::Deleted(_)) => return shared.table.remove(id),
-        Err(error @ LookupError::Unavailable(_)) => return postpone(id, run, &error),
-    };
-    // It may have been heard of while the log was asked.
-    if !run.is_silent() {
-        return;
+    // It may be heard of while the log is asked.
+    if let Err(error) = shared.abort(id, &reason, || run.is_silent()).await
+        && !matches!(error, ControlError::Ended(_))
+    {
+        tracing::warn!(execution = %id, %error, "a silent run could not be ended; another try follows");
+        run.renew(RETRY);
     }
-    match shared.log.append(Append { facts, batch: None, unstored: Unstored::Refuse }).await {
-        Ok(_) => tracing::info!(execution = %id, %reason, "a run of an outside engine was aborted"),
-        Err(AppendError::Ended(_)) => {}
-        Err(error) => return postpone(id, run, &error),
-    }
-    shared.table.remove(id);
-}
-
-fn postpone(id: &ExecutionId, run: &Run, error: &dyn std::error::Error) {
-    tracing::warn!(execution = %id, %error, "a silent run could not be ended; another try follows");
-    run.renew(RETRY);
 }
 
 fn spoken(time: Duration) -> String {

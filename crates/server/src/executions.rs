@@ -20,6 +20,7 @@ use core_events::{
 use diagram::ExecutableDiagram;
 use engine::{AbortHandle, Engine, RunRequest, abort_pair};
 use futures_util::FutureExt;
+use ingest::IngestRuns;
 use log_capture::CapturedObserver;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
@@ -35,6 +36,7 @@ const SHUTDOWN: &str = "server shutdown";
 pub(crate) struct Parts {
     pub(crate) engine: Engine,
     pub(crate) log: Arc<dyn EventLog>,
+    pub(crate) ingest: Arc<IngestRuns>,
     pub(crate) paths: Paths,
     pub(crate) clock: Arc<dyn Clock>,
     /// Where relative paths start when a client does not say otherwise.
@@ -164,6 +166,10 @@ impl Executions for Runs {
             (Control::Abort { reason }, Some(handle)) if info.ended.is_none() => {
                 handle.abort(reason);
                 Ok(())
+            }
+            // Whoever runs it learns of its end when it posts again.
+            (Control::Abort { reason }, None) if info.ended.is_none() => {
+                self.0.parts.ingest.abort(&info.root, &reason).await
             }
             _ => Err(ControlError::Ended(execution.clone())),
         }

@@ -11,17 +11,17 @@ use std::{
 
 use core_events::{
     EndReason,
-    ports::{Clock, EventLog, Executions, MessageRouter, MonitoringPath, StreamSource, SystemClock},
+    ports::{Clock, Executions, MessageRouter, MonitoringPath, StreamSource, SystemClock},
 };
 use engine::{Engine, EngineOptions};
 use history::{LogArchive, LogHistory};
 use ingest::{IngestOptions, IngestRuns};
-use router::{MemoryLog, MemoryLogOptions, Router, RouterOptions};
+use router::{Router, RouterOptions};
 use tokio::{net::TcpListener, time::Instant};
 use transport_graphql::Connections;
 
 use crate::{
-    Config, LogStore, OwnerKind,
+    Config, OwnerKind,
     accept::{Acceptor, OpenConnections},
     app::{self, app},
     cli_sessions::Sessions,
@@ -31,6 +31,7 @@ use crate::{
     owner::Owner,
     paths::{self, Paths},
     recovery,
+    store::Store,
     system::ThisServer,
 };
 
@@ -48,6 +49,7 @@ pub struct Server {
     archive: Arc<LogArchive>,
     sockets: Connections,
     router: Arc<dyn MessageRouter>,
+    store: Store,
     owner: Option<Arc<Owner>>,
     #[cfg(feature = "legacy")]
     legacy: Arc<crate::legacy::Legacy>,
@@ -156,19 +158,14 @@ impl Server {
         }
 
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let log: Arc<dyn EventLog> = Arc::new(MemoryLog::new(MemoryLogOptions {
-            records: config.log.max_events,
-            bytes: config.log.max_bytes,
-            records_per_run: config.log.max_events_per_run,
-            finished_runs: config.log.max_finished_runs,
-            state_bytes: config.log.max_state_bytes,
-        }));
+        let store = Store::open(&config, &clock).await?;
+        let log = store.log();
         if let Err(error) = recovery::close_interrupted(&*log, &*clock).await {
             tracing::error!(%error, "runs that an earlier server left unfinished could not be ended");
         }
-        let owner = match (&config.data_dir, config.log.store) {
+        let owner = match (&config.data_dir, &store) {
             // The log is open, so that the directory is ours.
-            (Some(dir), LogStore::Sqlite) => Some(announce(dir, address, kind, &*clock)?),
+            (Some(dir), Store::Sqlite(_)) => Some(announce(dir, address, kind, &*clock)?),
             _ => None,
         };
         let options = RouterOptions {
@@ -198,21 +195,22 @@ impl Server {
             max_body_bytes: config.max_body_bytes,
         });
         let connections = OpenConnections::default();
-        let runs = Runs::new(executions::Parts {
-            engine: Engine::new(options),
-            log: Arc::clone(&log),
-            paths,
-            clock: Arc::clone(&clock),
-            base_dir,
-            max_runs: config.max_runs,
-            stopping: stopping.clone(),
-        });
         let ingest = Arc::new(IngestRuns::start(
             Arc::clone(&log),
             Arc::clone(&router) as _,
             Arc::clone(&clock),
             IngestOptions { lease: config.ingest.lease, max_open_runs: config.ingest.max_runs },
         ));
+        let runs = Runs::new(executions::Parts {
+            engine: Engine::new(options),
+            log: Arc::clone(&log),
+            ingest: Arc::clone(&ingest),
+            paths,
+            clock: Arc::clone(&clock),
+            base_dir,
+            max_runs: config.max_runs,
+            stopping: stopping.clone(),
+        });
         let archive = Arc::new(LogArchive::new(Arc::clone(&log), config.data_dir.clone()));
         let (app, sockets) = app(
             &config,
@@ -247,6 +245,7 @@ impl Server {
             archive,
             sockets,
             router,
+            store,
             owner,
             #[cfg(feature = "legacy")]
             legacy,
@@ -299,6 +298,7 @@ impl Server {
             self.sockets.cut_off();
             self.acceptor.finished().await;
         }
+        self.store.close().await;
         tracing::info!(address = %self.address, "stopped");
     }
 }

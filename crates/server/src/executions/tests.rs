@@ -5,6 +5,7 @@ use core_events::{
     ports::{ReadRange, Scope, SystemClock},
 };
 use engine::EngineOptions;
+use ingest::IngestOptions;
 use router::{MemoryLog, Router, RouterOptions};
 
 use super::*;
@@ -35,6 +36,8 @@ impl Clock for BrittleClock {
 fn runs(clock: Arc<dyn Clock>) -> Runs {
     let log: Arc<dyn EventLog> = Arc::new(MemoryLog::default());
     let router = Arc::new(Router::new(Arc::clone(&log), RouterOptions::default()));
+    let (outside, shown) = (Arc::clone(&log), Arc::clone(&router));
+    let ingest = IngestRuns::start(outside, shown as _, Arc::new(SystemClock), IngestOptions::default());
     let paths = Paths {
         router,
         #[cfg(feature = "legacy")]
@@ -44,6 +47,7 @@ fn runs(clock: Arc<dyn Clock>) -> Runs {
     Runs::new(Parts {
         engine: Engine::new(EngineOptions::default()),
         log,
+        ingest: Arc::new(ingest),
         paths,
         clock,
         base_dir: ".".into(),

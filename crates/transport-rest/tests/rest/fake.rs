@@ -31,11 +31,14 @@ pub(crate) struct Fake {
     pub(crate) runs: Mutex<Vec<RunSummary>>,
 }
 
+/// A batch as it came to the port.
+pub(crate) type Posted = (ExecutionId, Vec<Envelope>, Option<ProducerBatch>);
+
 #[derive(Debug, Default)]
 pub(crate) struct FakeIngest {
     pub(crate) opened: Mutex<Vec<OpenRun>>,
     pub(crate) open_error: Mutex<Option<OpenError>>,
-    pub(crate) appended: Mutex<Vec<(ExecutionId, Vec<Envelope>, Option<ProducerBatch>)>>,
+    pub(crate) appended: Mutex<Vec<Posted>>,
     pub(crate) append_error: Mutex<Option<IngestError>>,
 }
 
