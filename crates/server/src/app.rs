@@ -78,7 +78,13 @@ pub(crate) fn app(config: &Config, parts: Parts) -> (Router, Connections) {
     let ingest: Arc<dyn Ingest> = Arc::new(MeteredIngest::new(parts.ingest, parts.ingest_counts));
 
     let Parts { log, executions, streams, clock, stopping, owner, .. } = parts;
-    let sse = SseMessageRouterAdapter::new(Arc::clone(&streams), streams, Arc::clone(&clock)).into_router();
+    let sse = SseMessageRouterAdapter::new(
+        Arc::clone(&streams),
+        streams,
+        Arc::clone(&parts.history),
+        Arc::clone(&clock),
+    )
+    .into_router();
     #[cfg(feature = "legacy")]
     let sse = parts.legacy.mount(sse, &clock);
     let history = HistoryParts {

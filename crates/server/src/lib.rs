@@ -30,6 +30,7 @@ mod paths;
 mod recovery;
 mod run_watch;
 mod server;
+mod store;
 mod system;
 #[cfg(test)]
 mod testing;

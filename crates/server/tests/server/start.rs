@@ -1,6 +1,6 @@
 use std::os::unix::fs::PermissionsExt;
 
-use server::{Config, Server, StartupError};
+use server::{Config, LogConfig, Server, StartupError};
 
 use crate::support::{config, start};
 
@@ -31,11 +31,16 @@ async fn directories_are_checked_at_the_start() {
     assert!(!missing.exists());
 
     let data = dir.path().join("a/b");
-    start(Config { data_dir: Some(data.clone()), ..config() }).await.stop().await;
+    let stored = |data_dir| Config { data_dir: Some(data_dir), log: LogConfig::default(), ..config() };
+    let server = start(stored(data.clone())).await;
     assert_eq!(data.metadata().unwrap().permissions().mode() & 0o777, 0o700);
+    let error = Server::start(stored(data.clone())).await.unwrap_err();
+    assert!(matches!(error, StartupError::Owned { .. }), "{error}");
+    server.stop().await;
+    start(stored(data)).await.stop().await;
     let file = dir.path().join("file");
     std::fs::write(&file, "").unwrap();
-    let error = Server::start(Config { data_dir: Some(file), ..config() }).await.unwrap_err();
+    let error = Server::start(stored(file)).await.unwrap_err();
     assert!(matches!(error, StartupError::DataDir { .. }), "{error}");
 }
 

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use serde_json::{Value, json};
-use server::{Config, Server};
+use server::{Config, LogConfig, LogStore, Server};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -46,7 +46,8 @@ pub(crate) struct Stream {
 }
 
 pub(crate) fn config() -> Config {
-    Config { port: 0, ..Config::default() }
+    let log = LogConfig { store: LogStore::Memory, ..LogConfig::default() };
+    Config { port: 0, log, ..Config::default() }
 }
 
 pub(crate) async fn start(config: Config) -> Server {
