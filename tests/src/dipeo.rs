@@ -38,6 +38,42 @@ pub fn command() -> Command {
     command
 }
 
+/// What became of a call.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The exit code.
+    pub code: i32,
+    /// Standard output.
+    pub out: String,
+    /// Standard error.
+    pub err: String,
+}
+
+/// Calls `dipeo ARGS` in `dir`, with `data` as its data directory, and waits for its end.
+///
+/// # Panics
+///
+/// When it does not end, or is killed.
+pub async fn call(dir: &Path, data: &Path, args: &[&str]) -> Outcome {
+    let mut command = command_on(data);
+    command.args(args).current_dir(dir);
+    let output = tokio::process::Command::from(command).kill_on_drop(true).output();
+    let output = tokio::time::timeout(crate::wait::PATIENCE, output).await.expect("dipeo ends").unwrap();
+    Outcome {
+        code: output.status.code().unwrap_or_else(|| panic!("dipeo was killed: {}", output.status)),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// As [`command`], with `data` as data directory.
+#[must_use]
+pub fn command_on(data: &Path) -> Command {
+    let mut command = command();
+    command.env("DIPEO_DATA_DIR", data);
+    command
+}
+
 fn build() -> PathBuf {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)

@@ -498,7 +498,7 @@ connections:
 - {from: Three, to: End}
 ",
     );
-    let serve = Serve::with(&[("DIPEO_LOG_MAX_EVENTS_PER_RUN", "20")]);
+    let serve = Serve::with(&[("DIPEO_LOG_STORE", "memory"), ("DIPEO_LOG_MAX_EVENTS_PER_RUN", "20")]);
     // A reader that stands still until the run has ended: what the sockets don't hold (18 MB are too much for them) is gone
     // by then, but for the end.
     let mut child = dipeo(dir.path(), &["run", "d.yaml", "--server", &serve.url]).spawn().unwrap();
