@@ -14,17 +14,18 @@ use axum::{
 };
 use core_events::{
     ExecutionId,
-    ports::{Clock, Start, StreamSource, SubscribeRequest, Subscribed},
+    ports::{Clock, History, Start, StreamSource, SubscribeRequest, Subscribed},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 
-use crate::{SseBody, SseEncoder, StreamRequest, frames, problem::Refusal};
+use crate::{SseBody, SseEncoder, StreamRequest, frames, problem::Refusal, replay, request::RequestError};
 
 /// Serves streams from what sends them; the guide's name.
 #[derive(Debug, Clone)]
 pub struct SseMessageRouterAdapter {
     run: Arc<dyn StreamSource>,
     unified: Arc<dyn StreamSource>,
+    history: Arc<dyn History>,
     clock: Arc<dyn Clock>,
 }
 
@@ -32,16 +33,21 @@ pub struct SseMessageRouterAdapter {
 
 impl SseMessageRouterAdapter {
     /// `run` serves `/sse/executions/{id}`: whatever path the run takes. `unified` reads the log and serves
-    /// `/sse/unified/executions/{id}` and `/sse/executions`.
+    /// `/sse/unified/executions/{id}` and `/sse/executions`. Replays are of `history`.
     #[must_use]
-    pub fn new(run: Arc<dyn StreamSource>, unified: Arc<dyn StreamSource>, clock: Arc<dyn Clock>) -> Self {
-        Self { run, unified, clock }
+    pub fn new(
+        run: Arc<dyn StreamSource>,
+        unified: Arc<dyn StreamSource>,
+        history: Arc<dyn History>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { run, unified, history, clock }
     }
 
     /// The routes.
     ///
     /// Refusals come before a stream opens: 400 for a malformed request, 404 for an unknown and 410 for a deleted run,
-    /// 503 with `Retry-After` when there are too many streams or none are opened any more. 204 means that the run
+    /// 409 for the replay of a run that goes on, 503 with `Retry-After` when there are too many streams or none are opened any more. 204 means that the run
     /// has ended and the client has it all; an `EventSource` then stops coming back (I9).
     pub fn into_router(self) -> Router {
         Router::new()
@@ -60,14 +66,20 @@ impl SseMessageRouterAdapter {
     ) -> Result<Response, Refusal> {
         let request = StreamRequest::parse(uri.query(), headers)?;
         let default = if execution.is_some() { Start::Beginning } else { Start::Now };
-        let subscribed = source
-            .subscribe(SubscribeRequest {
-                execution: execution.clone(),
-                start: request.start.unwrap_or(default),
-                filter: request.filter,
-                encoder: Arc::new(SseEncoder),
-            })
-            .await?;
+        let start = request.start.unwrap_or(default);
+        let subscribed = match (request.speed, &execution) {
+            (None, _) => {
+                let (execution, filter) = (execution.clone(), request.filter);
+                let encoder = Arc::new(SseEncoder);
+                source.subscribe(SubscribeRequest { execution, start, filter, encoder }).await?
+            }
+            (Some(speed), Some(execution)) => {
+                let wanted =
+                    replay::Wanted { execution: execution.clone(), start, filter: request.filter, speed };
+                replay::open(&self.history, &*self.unified, wanted).await?
+            }
+            (Some(_), None) => return Err(of_all()),
+        };
         let Subscribed::Open(subscription) = subscribed else {
             return Ok((StatusCode::NO_CONTENT, [NO_STORE]).into_response());
         };
@@ -97,6 +109,11 @@ async fn run(State(adapter): Adapter, id: Id, uri: Uri, headers: HeaderMap) -> R
 
 async fn unified(State(adapter): Adapter, id: Id, uri: Uri, headers: HeaderMap) -> Result<Response, Refusal> {
     adapter.open(&*adapter.unified, Some(parse(id)?), &uri, &headers).await
+}
+
+fn of_all() -> Refusal {
+    let problem = "a replay is of one run; ask for it at /sse/executions/{id}".to_owned();
+    RequestError::Parameter { name: "speed".to_owned(), problem }.into()
 }
 
 fn parse(id: Id) -> Result<ExecutionId, Refusal> {

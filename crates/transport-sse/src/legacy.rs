@@ -36,7 +36,7 @@ use crate::{
 const RUN: &str = "/sse/executions/{id}";
 
 /// `router`, with `GET /sse/executions/{id}` served from `legacy` for the executions that it knows. Everything else,
-/// and a request that is malformed, goes to `router` as before.
+/// a request that is malformed, and one for a replay, goes to `router` as before.
 ///
 /// Frames are the original's: CONNECTION_ESTABLISHED first, a HEARTBEAT after [`HEARTBEAT_AFTER`] of silence, then the
 /// run's messages, and after the terminal one the stream closes without a further frame. A stream that ends early, because
@@ -64,6 +64,7 @@ async fn serve(
     if let (true, Ok(Path(id))) = (of_run, id)
         && let Ok(execution) = ExecutionId::parse(&id)
         && let Ok(wanted) = StreamRequest::parse(request.uri().query(), request.headers())
+        && wanted.speed.is_none()
         && let Some(response) = legacy.open(execution, wanted).await
     {
         return response;

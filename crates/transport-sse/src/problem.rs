@@ -2,7 +2,7 @@
 
 use axum::response::{IntoResponse, Response};
 use core_events::{
-    ExecutionIdError,
+    ExecutionId, ExecutionIdError,
     ports::{LookupError, SubscribeError},
 };
 use http::{HeaderValue, StatusCode, header};
@@ -24,6 +24,10 @@ pub(crate) enum Refusal {
     Path(String),
     #[error(transparent)]
     Subscribe(#[from] SubscribeError),
+    #[error(
+        "execution {0} is under way, and a replay is of one that has ended; leave out `speed` to follow it, or come back later"
+    )]
+    UnderWay(ExecutionId),
 }
 
 impl Refusal {
@@ -40,6 +44,7 @@ impl Refusal {
             Self::Subscribe(SubscribeError::Lookup(LookupError::Unavailable(_))) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "log-unavailable")
             }
+            Self::UnderWay(_) => (StatusCode::CONFLICT, "execution-running"),
             Self::Subscribe(SubscribeError::Closed(_)) => (StatusCode::SERVICE_UNAVAILABLE, "closed"),
             Self::Subscribe(SubscribeError::TooMany(_)) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "too-many-streams")

@@ -1,11 +1,14 @@
 //! What a client asks for: query parameters and `Last-Event-ID`.
 
 mod query;
+mod speed;
 
 use std::collections::BTreeSet;
 
 use core_events::{Cursor, EventType, ExecutionId, Filter, NodeId, ports::Start};
 use http::HeaderMap;
+
+pub use self::speed::Speed;
 
 /// The longest name of an event type, in bytes.
 const MAX_TYPE_BYTES: usize = 64;
@@ -14,7 +17,7 @@ const MAX_NODE_BYTES: usize = 1024;
 /// The most items in one list.
 const MAX_ITEMS: usize = 1000;
 
-const PARAMETERS: [&str; 5] = ["types", "nodes", "executions", "from", "last_event_id"];
+const PARAMETERS: [&str; 6] = ["types", "nodes", "executions", "from", "last_event_id", "speed"];
 const LAST_EVENT_ID: &str = "last-event-id";
 
 /// What a client wants of a stream.
@@ -29,6 +32,8 @@ pub struct StreamRequest {
     pub start: Option<Start>,
     /// What to leave out: `?types= ?nodes= ?executions=`, lists with commas. A comma inside a name is written `%2C`.
     pub filter: Filter,
+    /// How many times as fast as it happened it is to be shown; `None` if it is to be shown as fast as can be.
+    pub speed: Option<Speed>,
 }
 
 /// Why a request is refused.
@@ -60,7 +65,7 @@ impl StreamRequest {
     /// [`RequestError`] names the parameter. All parameters are checked, also those that another goes before.
     pub fn parse(query: Option<&str>, headers: &HeaderMap) -> Result<Self, RequestError> {
         let mut filter = Filter::default();
-        let (mut from, mut last_event_id) = (None, None);
+        let (mut from, mut last_event_id, mut speed) = (None, None, None);
         for (name, raw) in query::pairs(query.unwrap_or_default())? {
             let wrong = |problem: String| RequestError::Parameter { name: name.clone(), problem };
             match name.as_str() {
@@ -75,6 +80,10 @@ impl StreamRequest {
                     let text = query::decode(raw).map_err(wrong)?;
                     once(&mut last_event_id, after(&text).map_err(wrong)?).map_err(wrong)?;
                 }
+                "speed" => {
+                    let text = query::decode(raw).map_err(wrong)?;
+                    once(&mut speed, text.parse().map_err(wrong)?).map_err(wrong)?;
+                }
                 _ => return Err(unknown(&name)),
             }
         }
@@ -86,7 +95,7 @@ impl StreamRequest {
                 after(text).map_err(wrong)?
             }
         };
-        Ok(Self { start: header.or(last_event_id.flatten()).or(from.flatten()), filter })
+        Ok(Self { start: header.or(last_event_id.flatten()).or(from.flatten()), filter, speed })
     }
 }
 

@@ -121,7 +121,7 @@ fn what_is_no_request_is_refused_with_the_name() {
     );
     assert_eq!(
         parse("wibble=X").unwrap_err().to_string(),
-        "query parameter `wibble`: there is no such parameter; there are types, nodes, executions, from, last_event_id"
+        "query parameter `wibble`: there is no such parameter; there are types, nodes, executions, from, last_event_id, speed"
     );
     let many = (0..=MAX_ITEMS).map(|i| i.to_string()).collect::<Vec<_>>().join(",");
     assert!(parse(&format!("nodes={many}")).is_err());

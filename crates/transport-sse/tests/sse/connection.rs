@@ -14,7 +14,7 @@ use tokio::{
 };
 use transport_sse::{SseMessageRouterAdapter, WINDOW_EVENTS, WriteDeadline};
 
-use crate::fake::{FakeSource, StoppedClock, at, block};
+use crate::fake::{FakeSource, StoppedClock, at, block, no_history};
 
 const EVENTS: u64 = 1000;
 
@@ -23,7 +23,8 @@ async fn connect(source: &FakeSource, holds: usize) -> (DuplexStream, JoinHandle
     source.script.push(block(1..=EVENTS));
     source.script.push(Delivery::End(End { reason: EndReason::Completed, cursor: at(EVENTS) }));
     let source = Arc::new(source.clone());
-    let adapter = SseMessageRouterAdapter::new(Arc::clone(&source) as _, source, Arc::new(StoppedClock));
+    let adapter =
+        SseMessageRouterAdapter::new(Arc::clone(&source) as _, source, no_history(), Arc::new(StoppedClock));
     let (mut client, server) = duplex(holds);
     let io = TokioIo::new(WriteDeadline::new(server, Duration::from_secs(60)));
     let service = TowerToHyperService::new(adapter.into_router());

@@ -14,11 +14,13 @@ use bytes::Bytes;
 use core_events::{
     Cursor, Epoch, ExecutionId, Timestamp,
     ports::{
-        Block, Budget, Clock, Delivery, StreamSource, SubscribeError, SubscribeRequest, Subscribed,
+        Block, Budget, Clock, Delivery, History, StreamSource, SubscribeError, SubscribeRequest, Subscribed,
         Subscription,
     },
 };
+use history::LogHistory;
 use parking_lot::Mutex;
+use router::MemoryLog;
 
 #[derive(Debug, Clone, Default)]
 pub(crate) struct FakeSource {
@@ -58,6 +60,11 @@ pub(crate) fn at(offset: u64) -> Cursor {
 
 pub(crate) fn id(text: &str) -> ExecutionId {
     ExecutionId::parse(text).unwrap()
+}
+
+/// The history of a log in which there is nothing.
+pub(crate) fn no_history() -> Arc<dyn History> {
+    Arc::new(LogHistory::new(Arc::new(MemoryLog::default())))
 }
 
 /// One event per slice, as the encoder would write them.

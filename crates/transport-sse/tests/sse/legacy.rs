@@ -10,7 +10,7 @@ use http_body_util::BodyExt;
 use tower::ServiceExt;
 use transport_sse::{SseMessageRouterAdapter, WINDOW_EVENTS, with_legacy};
 
-use crate::fake::{FakeSource, StoppedClock, at, block, id};
+use crate::fake::{FakeSource, StoppedClock, at, block, id, no_history};
 
 struct Routes {
     legacy: FakeSource,
@@ -21,7 +21,8 @@ struct Routes {
 fn routes() -> Routes {
     let (legacy, unified) = (FakeSource::default(), FakeSource::default());
     let source = Arc::new(unified.clone());
-    let adapter = SseMessageRouterAdapter::new(Arc::clone(&source) as _, source, Arc::new(StoppedClock));
+    let adapter =
+        SseMessageRouterAdapter::new(Arc::clone(&source) as _, source, no_history(), Arc::new(StoppedClock));
     let router = with_legacy(adapter.into_router(), Arc::new(legacy.clone()), Arc::new(StoppedClock));
     Routes { legacy, unified, router }
 }

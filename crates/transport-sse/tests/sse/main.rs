@@ -12,4 +12,5 @@ mod connection;
 mod fake;
 #[cfg(feature = "legacy")]
 mod legacy;
+mod replay;
 mod routes;

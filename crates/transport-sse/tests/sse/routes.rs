@@ -11,7 +11,7 @@ use serde_json::Value;
 use tower::ServiceExt;
 use transport_sse::SseMessageRouterAdapter;
 
-use crate::fake::{FakeSource, StoppedClock, at, block, id};
+use crate::fake::{FakeSource, StoppedClock, at, block, id, no_history};
 
 struct Routes {
     run: FakeSource,
@@ -24,6 +24,7 @@ fn routes() -> Routes {
     let adapter = SseMessageRouterAdapter::new(
         Arc::new(run.clone()),
         Arc::new(unified.clone()),
+        no_history(),
         Arc::new(StoppedClock),
     );
     Routes { run, unified, router: adapter.into_router() }

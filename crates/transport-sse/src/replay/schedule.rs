@@ -1,0 +1,62 @@
+//! When an event is shown.
+
+use std::time::Duration;
+
+use core_events::Timestamp;
+use tokio::time::Instant;
+
+use crate::request::Speed;
+
+/// Whoever is later than this was stopped, and is not to catch up; less is made up for.
+const STOPPED_AFTER: Duration = Duration::from_millis(250);
+
+/// Further away than anybody waits; an instant has an end.
+const NEVER: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+
+/// The first event that is shown is shown at once, every other one at its distance from that. Distances are those of the events' times; where
+/// a clock was set back, none.
+#[derive(Debug)]
+pub(super) struct Schedule {
+    speed: Speed,
+    begun: Option<Begun>,
+}
+
+#[derive(Debug)]
+struct Begun {
+    /// When the first event was shown, and how much later it would have been without the stops.
+    at: Instant,
+    first: Timestamp,
+    latest: Timestamp,
+}
+
+// === impl Schedule ===
+
+impl Schedule {
+    pub(super) fn new(speed: Speed) -> Self {
+        Self { speed, begun: None }
+    }
+
+    /// When the next event, which happened at `time`, is due. Those that nobody wants take no time before the first that
+    /// is wanted.
+    pub(super) fn due(&mut self, time: Timestamp, wanted: bool) -> Instant {
+        let now = Instant::now();
+        let begun = match &mut self.begun {
+            Some(begun) => begun,
+            None if wanted => self.begun.insert(Begun { at: now, first: time, latest: time }),
+            None => return now,
+        };
+        begun.latest = begun.latest.max(time);
+        let distance = self.speed.scale(begun.latest.since(begun.first));
+        begun.at.checked_add(distance).unwrap_or(now + NEVER).min(now + NEVER)
+    }
+
+    /// That what was `due` is shown now.
+    pub(super) fn shown(&mut self, due: Instant) {
+        let late = Instant::now().saturating_duration_since(due);
+        if let Some(begun) = &mut self.begun
+            && late > STOPPED_AFTER
+        {
+            begun.at += late;
+        }
+    }
+}
