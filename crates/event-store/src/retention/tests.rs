@@ -1,5 +1,15 @@
+use std::sync::Arc;
+
+use core_events::{
+    Epoch, Record,
+    ports::{CommitListener, EventLog, LookupError, SystemClock},
+};
+
 use super::*;
-use crate::testing::{Store, begin, end, id, log};
+use crate::{
+    SqliteLog,
+    testing::{Store, begin, end, id, log},
+};
 
 fn retention(bounds: options::Retention) -> Retention {
     let mut options = StoreOptions::new("unused");
@@ -126,4 +136,47 @@ fn a_long_run_leaves_the_file_in_small_steps() {
         }
     }
     assert_eq!(left, 1);
+}
+
+#[derive(Debug, Default)]
+struct Removals {
+    removed: parking_lot::Mutex<Vec<String>>,
+    changed: tokio::sync::Notify,
+}
+
+impl CommitListener for Removals {
+    fn committed(&self, _: &[Arc<Record>]) {}
+
+    fn unstored(&self, _: &[Arc<Record>]) {}
+
+    fn lost(&self, _: Offset) {}
+
+    fn removed(&self, root: &ExecutionId) {
+        self.removed.lock().push(root.to_string());
+        self.changed.notify_one();
+    }
+
+    fn renewed(&self, _: &Epoch) {}
+}
+
+#[tokio::test]
+async fn the_log_keeps_its_bounds_by_itself_and_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut options = StoreOptions::new(dir.path());
+    options.retention.max_runs = Some(2);
+    let log_ = SqliteLog::open(options, Arc::new(SystemClock)).unwrap();
+    let removals = Arc::new(Removals::default());
+    log_.follow(Arc::clone(&removals) as Arc<dyn CommitListener>);
+    for run in ["a", "b", "c", "d"] {
+        log_.append(vec![begin(run), log(run, ""), end(run)].into()).await.unwrap();
+    }
+    while removals.removed.lock().len() < 2 {
+        removals.changed.notified().await;
+    }
+    assert_eq!(*removals.removed.lock(), ["a", "b"]);
+    assert_eq!(log_.find(&id("b")).await, Err(LookupError::Deleted(id("b"))));
+    let stats = log_.stats();
+    assert_eq!((stats.runs, stats.records, stats.appended, stats.pruned), (2, 6, 12, 6));
+    assert_eq!(stats.runs_by_status.get("COMPLETED"), Some(&2));
+    log_.close();
 }
