@@ -2,29 +2,21 @@
 
 use std::{
     fmt,
-    future::Future,
-    pin::Pin,
     sync::{Arc, atomic::Ordering},
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use core_events::{
     Cursor, End, EndReason, Gap, GapReason, Offset,
-    ports::{Block, Budget, Delivery, EventLog, ReadBatch, ReadError, ReadRange, Subscription},
+    ports::{Block, Budget, Delivery, EventLog, Subscription},
 };
 
 use crate::{
     live::Member,
     progress::Seen,
     unstored::Next,
-    view::{Step, Taking, UNREPORTED},
+    view::{Step, Taking, UNREPORTED, Void},
 };
-
-/// Read from the log at once.
-const READ_RECORDS: usize = 512;
-const READ_BYTES: usize = 256 * 1024;
-
-type Reading = Pin<Box<dyn Future<Output = Result<ReadBatch, ReadError>> + Send>>;
 
 /// A position in the log, and what is needed to go on from it.
 pub(crate) struct Reader {
@@ -39,10 +31,8 @@ pub(crate) struct Reader {
     unreported: usize,
     /// To be told first.
     reset: Option<Gap>,
-    /// Only while the tail does not hold what comes next.
-    read: Option<Reading>,
-    /// The life of the view's content when it began.
-    life: u64,
+    /// Whether it waits for what the tail does not hold.
+    waits: bool,
     seen: Seen,
     /// How this stream goes on once it can't.
     fate: Fate,
@@ -53,8 +43,6 @@ enum Fate {
     Open,
     /// Its end was delivered without being stored.
     Concluded,
-    /// The log removed the run, its end was not kept.
-    Deleted,
     Ended,
 }
 
@@ -83,8 +71,7 @@ impl Reader {
             shown,
             unreported: 0,
             reset,
-            read: None,
-            life: 0,
+            waits: false,
             seen: Seen::default(),
             fate: Fate::Open,
         }
@@ -105,7 +92,7 @@ impl Reader {
         match self.member.view.ended() {
             Some(end) if position >= end => return Some(self.finish(EndReason::Completed, end)),
             _ if self.fate == Fate::Concluded => return Some(self.finish(EndReason::Completed, position)),
-            _ if self.fate == Fate::Deleted || self.member.view.removed() => {
+            _ if self.member.view.removed() || self.member.view.end_is_gone(position) => {
                 return Some(self.finish(EndReason::Deleted, position));
             }
             // Its end is in the log: that it was closed no longer matters.
@@ -178,56 +165,14 @@ impl Reader {
         (step, block)
     }
 
-    fn start_read(&mut self) {
-        let log = Arc::clone(&self.log);
-        self.life = self.member.view.life();
-        let range = ReadRange {
-            scope: self.member.view.scope.clone(),
-            after: self.position,
-            up_to: log.head(),
-            max_records: READ_RECORDS,
-            max_bytes: READ_BYTES,
-        };
-        self.read = Some(Box::pin(async move { log.read(range).await }));
-    }
-
-    /// Takes over what was read. What is readable goes to the view, for all its readers; what is gone is told here.
-    fn accept(&mut self, batch: ReadBatch) -> Option<Delivery> {
-        let ReadBatch { pruned, mut records, mut scanned_to } = batch;
-        let from = self.position;
-        if scanned_to <= from {
-            // A log that stands still here would be asked for ever.
-            return Some(self.finish(EndReason::Error, from));
-        }
-        let mut to = pruned.map_or(from, |pruned| (*pruned.offsets.end()).max(from));
-        let view = &self.member.view;
-        if let Some(end) = view.ended()
-            && to >= end
-        {
-            // The run was removed while this reader was behind.
-            match view.end() {
-                Some(record) => {
-                    to = (end - 1).max(from);
-                    records = vec![Arc::clone(record)];
-                    scanned_to = end;
-                }
-                None => {
-                    to = end - 1;
-                    records.clear();
-                    self.fate = Fate::Deleted;
-                }
-            }
-        }
-        // The gap ends at `to`; what follows it is for a later poll.
-        let next =
-            if self.fate == Fate::Open { view.insert(self.life, to, &records, scanned_to) } else { to };
-        if to <= from {
-            self.position = next;
+    /// Passes over what holds no event. If it did, that is told.
+    fn pass(&mut self, void: Void) -> Option<Delivery> {
+        let from = std::mem::replace(&mut self.position, void.to);
+        if !void.pruned {
             return None;
         }
-        self.position = to;
         self.member.live.counts.gaps.fetch_add(1, Ordering::Relaxed);
-        let (from, to) = (self.cursor(from), self.cursor(to));
+        let (from, to) = (self.cursor(from), self.cursor(void.to));
         Some(Delivery::Gap(Gap { from, to, reason: GapReason::Evicted, reset: false }))
     }
 
@@ -255,17 +200,6 @@ impl Subscription for Reader {
                 self.member.live.counts.gaps.fetch_add(1, Ordering::Relaxed);
                 return Poll::Ready(Delivery::Gap(gap));
             }
-            if let Some(read) = &mut self.read {
-                let batch = std::task::ready!(read.as_mut().poll(cx));
-                self.read = None;
-                let delivery = match batch {
-                    Ok(batch) => self.accept(batch),
-                    Err(ReadError::Unavailable(_)) => Some(self.finish(EndReason::Error, self.position)),
-                };
-                if let Some(delivery) = delivery {
-                    return Poll::Ready(delivery);
-                }
-            }
             self.pass_what_was_shown();
             if let Some(end) = self.end() {
                 return Poll::Ready(end);
@@ -276,12 +210,28 @@ impl Subscription for Reader {
             }
             let version = self.member.view.version();
             let (step, block) = self.take(budget);
+            if self.waits && step != Step::Behind {
+                self.waits = false;
+                self.member.view.caught_up(self.member.ticket);
+            }
             if let Some(block) = block {
                 return Poll::Ready(Delivery::Block(block));
             }
             match step {
                 Step::Moved => {}
-                Step::Behind => self.start_read(),
+                Step::Void(void) => {
+                    if let Some(gap) = self.pass(void) {
+                        return Poll::Ready(gap);
+                    }
+                }
+                Step::Behind => {
+                    self.waits = true;
+                    let Member { view, ticket, .. } = &self.member;
+                    if ready!(view.catch_up(&self.log, *ticket, self.position, cx)).is_err() {
+                        return Poll::Ready(self.finish(EndReason::Error, self.position));
+                    }
+                    self.waits = false;
+                }
                 Step::Current(head) => {
                     self.position = self.position.max(head);
                     if let Some(end) = self.end() {
@@ -311,7 +261,7 @@ impl fmt::Debug for Reader {
         f.debug_struct("Reader")
             .field("view", &self.member.view.key)
             .field("position", &self.position)
-            .field("reading", &self.read.is_some())
+            .field("waits", &self.waits)
             .field("fate", &self.fate)
             .finish_non_exhaustive()
     }

@@ -1,5 +1,6 @@
 //! The encoded log of one (scope, filter, encoder), shared by its readers (I3).
 
+mod catch_up;
 mod segment;
 mod wakers;
 
@@ -16,11 +17,15 @@ use bytes::{Bytes, BytesMut};
 use core_events::{
     Epoch, ExecutionId, Filter, NodeId, Offset, Record,
     event::EventType,
-    ports::{Encoder, Scope},
+    ports::{Encoder, ReadBatch, Scope},
 };
 use parking_lot::{Mutex, RwLock};
 
-use self::{segment::Segment, wakers::Wakers};
+use self::{
+    catch_up::{CatchUp, Taken},
+    segment::Segment,
+    wakers::Wakers,
+};
 pub(crate) use self::{
     segment::{Taking, UNREPORTED},
     wakers::Ticket,
@@ -33,6 +38,9 @@ use crate::{
 /// At most so much is encoded under one lock.
 const STEP_RECORDS: usize = 256;
 const STEP_BYTES: usize = 256 * 1024;
+
+/// So many stretches without events are remembered.
+const VOIDS: usize = 1_024;
 
 /// So much of what is not stored is kept encoded: readers that are awake want the newest.
 const SHOWN_BYTES: usize = 256 * 1024;
@@ -64,6 +72,7 @@ pub(crate) struct View {
     max_bytes: usize,
     cache: RwLock<Cache>,
     wakers: Mutex<Wakers>,
+    catch_up: CatchUp,
     /// Grows with everything that a waiting reader must look at.
     version: AtomicU64,
     /// The position of the target's terminal event; 0 while it is not known.
@@ -74,8 +83,10 @@ pub(crate) struct View {
     frame: Mutex<Option<(Part, Bytes)>>,
     /// What was shown last without being stored, encoded.
     shown: Mutex<Shown>,
-    /// Whether the run was removed from the log.
+    /// Whether the run was removed from the log: nothing of it may be shown.
     removed: AtomicBool,
+    /// Whether the log no longer holds the end, and nobody kept it.
+    end_is_gone: AtomicBool,
     /// Bytes of all views.
     total_bytes: Arc<AtomicUsize>,
 }
@@ -93,11 +104,22 @@ struct Cache {
     life: u64,
     /// By their `from`. They may overlap: then both hold the same events.
     segments: BTreeMap<Offset, Segment>,
+    /// What was read and holds no event, by where it begins (exclusive).
+    voids: BTreeMap<Offset, Void>,
     /// In the order in which they were made.
     order: VecDeque<Offset>,
     bytes: usize,
     buffer: BytesMut,
     records: Vec<Arc<Record>>,
+}
+
+/// A stretch of the log without events in scope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Void {
+    /// Its last position.
+    pub(crate) to: Offset,
+    /// Whether there were events; then the last one of them stood at its last position.
+    pub(crate) pruned: bool,
 }
 
 /// What a view has for a reader.
@@ -107,6 +129,8 @@ pub(crate) enum Step {
     Moved,
     /// Nothing is behind the reader, up to this head of the log.
     Current(Offset),
+    /// There is nothing for the reader up to there.
+    Void(Void),
     /// The tail does not hold what comes next.
     Behind,
 }
@@ -132,18 +156,21 @@ impl View {
                 epoch,
                 life: 0,
                 segments: BTreeMap::new(),
+                voids: BTreeMap::new(),
                 order: VecDeque::new(),
                 bytes: 0,
                 buffer: BytesMut::new(),
                 records: Vec::new(),
             }),
             wakers: Mutex::default(),
+            catch_up: CatchUp::default(),
             version: AtomicU64::new(0),
             ended: AtomicU64::new(0),
             end: OnceLock::new(),
             frame: Mutex::new(None),
             shown: Mutex::default(),
             removed: AtomicBool::new(false),
+            end_is_gone: AtomicBool::new(false),
             total_bytes,
         }
     }
@@ -163,11 +190,6 @@ impl View {
         self.ended.fetch_update(Ordering::AcqRel, Ordering::Acquire, earlier).is_ok()
     }
 
-    /// The terminal event, if it came while the view was there.
-    pub(crate) fn end(&self) -> Option<&Arc<Record>> {
-        self.end.get()
-    }
-
     // Readers.
 
     pub(crate) fn join(&self) -> Ticket {
@@ -177,6 +199,7 @@ impl View {
     pub(crate) fn leave(&self, ticket: Ticket) {
         let waker = self.wakers.lock().leave(ticket);
         drop(waker);
+        self.caught_up(ticket);
     }
 
     pub(crate) fn arm(&self, ticket: Ticket, waker: &Waker) {
@@ -222,6 +245,11 @@ impl View {
         self.removed.load(Ordering::Acquire)
     }
 
+    /// Whether there is no end any more for a reader at `position`.
+    pub(crate) fn end_is_gone(&self, position: Offset) -> bool {
+        self.end_is_gone.load(Ordering::Acquire) && self.ended().is_some_and(|end| position + 1 >= end)
+    }
+
     /// Has what was made so far made again: something of it may not be shown any more.
     pub(crate) fn forget(&self) {
         let freed = self.cache.write().clear();
@@ -236,11 +264,6 @@ impl View {
             cache.clear()
         };
         self.total_bytes.fetch_sub(freed, Ordering::Relaxed);
-    }
-
-    /// Which life of its content this is, for [`insert`](Self::insert).
-    pub(crate) fn life(&self) -> u64 {
-        self.cache.read().life
     }
 
     /// There is news beside the log.
@@ -284,7 +307,7 @@ impl View {
         let span = Span { after: taking.position, up_to, max_records: STEP_RECORDS, max_bytes: STEP_BYTES };
         let found = tail.read().read(&self.scope, span, &mut records);
         let step = if found.pruned.is_some() {
-            Step::Behind
+            cache.void(taking.position).map_or(Step::Behind, Step::Void)
         } else {
             self.put(&mut cache, taking.position, &records, found.scanned_to);
             if !cache.take(taking) {
@@ -298,20 +321,63 @@ impl View {
         step
     }
 
-    /// Takes over what was read from the log: everything of the scope behind `from`, up to `to`. Returns up to where there is
-    /// nothing for a reader at `from`.
-    pub(crate) fn insert(&self, life: u64, from: Offset, records: &[Arc<Record>], to: Offset) -> Offset {
+    /// Up to where a reader at `position` finds something here.
+    fn covered(&self, position: Offset) -> Option<Offset> {
+        if self.end_is_gone(position) {
+            return Some(position + 1);
+        }
+        let cache = self.cache.read();
+        let segment = cache.at(position).map(|segment| segment.to);
+        segment.or_else(|| cache.void(position).map(|void| void.to))
+    }
+
+    /// The life of what is here, and where the next of it begins behind `position`.
+    fn bounds_behind(&self, position: Offset) -> (u64, Offset) {
+        let cache = self.cache.read();
+        (cache.life, cache.next_from(position))
+    }
+
+    /// Takes over what was read behind `from` in the given life.
+    fn take_over(&self, life: u64, from: Offset, batch: ReadBatch) -> Taken {
+        let ReadBatch { pruned, mut records, mut scanned_to } = batch;
+        if scanned_to <= from {
+            // A log that stands still here would be asked for ever.
+            return Taken::StandsStill;
+        }
+        let mut to = pruned.map_or(from, |pruned| (*pruned.offsets.end()).max(from));
+        if let Some(end) = self.ended()
+            && to >= end
+        {
+            // The run was removed while readers were behind.
+            to = (end - 1).max(from);
+            records.clear();
+            scanned_to = end;
+            match self.end.get() {
+                Some(record) => records.push(Arc::clone(record)),
+                None => {
+                    self.end_is_gone.store(true, Ordering::Release);
+                    scanned_to = to;
+                }
+            }
+        }
         let mut cache = self.cache.write();
-        if cache.life != life || cache.holds(from) {
-            return from;
+        if cache.life != life {
+            return Taken::Stale;
+        }
+        cache.leave_out(from, Void { to, pruned: true });
+        if cache.holds(to) {
+            return Taken::Until(to.max(from + 1));
         }
         // Behind the limit there are segments: what they hold needs not be made again.
-        let limit = cache.next_from(from);
+        let limit = cache.next_from(to);
         let cut = records.partition_point(|record| record.offset <= limit);
-        let records = records.get(..cut).unwrap_or(records);
-        let to = to.min(limit);
-        self.put(&mut cache, from, records, to);
-        if records.is_empty() { to } else { from }
+        let records = records.get(..cut).unwrap_or(&records);
+        let scanned_to = scanned_to.min(limit);
+        self.put(&mut cache, to, records, scanned_to);
+        if !cache.holds(to) {
+            cache.leave_out(to, Void { to: scanned_to, pruned: false });
+        }
+        Taken::Until(scanned_to.max(from + 1))
     }
 
     fn put(&self, cache: &mut Cache, from: Offset, records: &[Arc<Record>], to: Offset) {
@@ -401,6 +467,7 @@ impl Cache {
     fn clear(&mut self) -> usize {
         self.life += 1;
         self.segments.clear();
+        self.voids.clear();
         self.order.clear();
         std::mem::take(&mut self.bytes)
     }
@@ -412,6 +479,21 @@ impl Cache {
 
     fn holds(&self, position: Offset) -> bool {
         self.at(position).is_some()
+    }
+
+    fn void(&self, position: Offset) -> Option<Void> {
+        let (_, void) = self.voids.range(..=position).next_back()?;
+        Some(*void).filter(|void| position < void.to)
+    }
+
+    /// Remembers that there is no event behind `from` up to the end of `void`.
+    fn leave_out(&mut self, from: Offset, void: Void) {
+        if void.to > from {
+            self.voids.insert(from, void);
+            if self.voids.len() > VOIDS {
+                self.voids.pop_first();
+            }
+        }
     }
 
     /// Where the next segment begins: up to there it is worth making one.

@@ -27,6 +27,15 @@ pub(crate) struct Ticket {
     generation: u64,
 }
 
+// === impl Ticket ===
+
+impl Ticket {
+    /// No other reader of the view ever has this one.
+    pub(super) fn id(self) -> u64 {
+        self.generation
+    }
+}
+
 // === impl Wakers ===
 
 impl Wakers {

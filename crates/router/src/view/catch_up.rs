@@ -1,0 +1,289 @@
+//! Reading what the tail no longer holds, once for all readers that want it.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    fmt,
+    future::Future,
+    ops::{Bound, Range},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Wake, Waker, ready},
+};
+
+use core_events::{
+    Offset,
+    ports::{EventLog, ReadBatch, ReadError, ReadRange},
+};
+use parking_lot::Mutex;
+
+use super::{Ticket, View};
+
+/// Read from the log at once.
+const READ_RECORDS: usize = 512;
+const READ_BYTES: usize = 256 * 1024;
+
+/// So many are woken to go on with a read; one would do, if it is not held up.
+const WOKEN: usize = 4;
+
+/// The readers of a view that wait for the log, and what is being read for them.
+///
+/// One read is on its way at a time, polled by whichever of them is awake. The next one is for the reader that comes next
+/// behind it, and from the beginning again when there is none: so readers that are spread over the log gather at
+/// one place in it, and each part is read about once for all of them.
+#[derive(Debug, Default)]
+pub(super) struct CatchUp {
+    waiting: Arc<Mutex<Waiting>>,
+    /// Never waited for: who finds it taken is woken by the one who has it.
+    reading: Mutex<Reading>,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    /// By position, and ticket.
+    wakers: BTreeMap<(Offset, u64), Waker>,
+    positions: HashMap<u64, Offset>,
+    /// Those whose read failed.
+    failed: HashSet<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Reading {
+    flight: Option<Flight>,
+    /// Where the last read ended.
+    sweep: Offset,
+}
+
+/// A read on its way.
+struct Flight {
+    range: ReadRange,
+    /// The log's head when it began.
+    head: Offset,
+    /// The life of the view's content when it began.
+    life: u64,
+    read: Pin<Box<dyn Future<Output = Result<ReadBatch, ReadError>> + Send>>,
+    waker: Waker,
+}
+
+/// Wakes some who go on with the read.
+struct Signal {
+    waiting: Arc<Mutex<Waiting>>,
+    near: Offset,
+}
+
+/// A read failed.
+#[derive(Debug)]
+pub(crate) struct Failed;
+
+/// What became of a batch.
+pub(super) enum Taken {
+    /// Whoever stands in here finds something new.
+    Until(Offset),
+    /// It was read before something of it was forbidden.
+    Stale,
+    /// The log does not go on.
+    StandsStill,
+}
+
+// === impl View ===
+
+impl View {
+    /// Has what comes behind `position` read. Ready when it is worth looking again.
+    pub(crate) fn catch_up(
+        &self,
+        log: &Arc<dyn EventLog>,
+        ticket: Ticket,
+        position: Offset,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Failed>> {
+        let id = ticket.id();
+        let replaced = {
+            let mut waiting = self.catch_up.waiting.lock();
+            if waiting.failed.remove(&id) {
+                return Poll::Ready(Err(Failed));
+            }
+            waiting.insert(id, position, cx.waker())
+        };
+        drop(replaced);
+        // Whoever has the lock sees this reader waiting, and wakes somebody when it goes.
+        let Some(mut reading) = self.catch_up.reading.try_lock() else { return Poll::Pending };
+        let mut wakers = Vec::new();
+        let outcome = self.drive(&mut reading, log, (id, position), &mut wakers);
+        let sweep = reading.sweep;
+        drop(reading);
+        wakers.into_iter().for_each(Waker::wake);
+        let outcome = ready!(outcome);
+        let own = self.catch_up.waiting.lock().remove(id);
+        drop(own);
+        self.catch_up.wake_some(sweep);
+        Poll::Ready(outcome)
+    }
+
+    /// The reader of `ticket` no longer waits for the log.
+    pub(crate) fn caught_up(&self, ticket: Ticket) {
+        let own = self.catch_up.waiting.lock().remove(ticket.id());
+        if own.is_none() {
+            return;
+        }
+        drop(own);
+        // A read that nobody goes on with must not hold on to anything of the log.
+        let unwanted = self.catch_up.reading.try_lock().and_then(|mut reading| {
+            let wanted = !self.catch_up.waiting.lock().positions.is_empty();
+            reading.flight.take_if(|_| !wanted)
+        });
+        drop(unwanted);
+        // It may have been the one to go on with the read.
+        self.catch_up.wake_some(0);
+    }
+
+    fn drive(
+        &self,
+        reading: &mut Reading,
+        log: &Arc<dyn EventLog>,
+        (id, position): (u64, Offset),
+        wakers: &mut Vec<Waker>,
+    ) -> Poll<Result<(), Failed>> {
+        loop {
+            let Some(flight) = &mut reading.flight else {
+                let Some(target) = self.catch_up.waiting.lock().next(reading.sweep) else {
+                    return Poll::Ready(Ok(()));
+                };
+                match self.covered(target) {
+                    Some(until) => {
+                        self.catch_up.waiting.lock().take(target..until, id, wakers);
+                        if (target..until).contains(&position) {
+                            return Poll::Ready(Ok(()));
+                        }
+                    }
+                    None => reading.flight = Some(self.take_off(log, target, None)),
+                }
+                continue;
+            };
+            let waker = flight.waker.clone();
+            let batch = ready!(flight.read.as_mut().poll(&mut Context::from_waker(&waker)));
+            let Some(flight) = reading.flight.take() else { continue };
+            let from = flight.range.after;
+            let taken = match batch {
+                Ok(batch) if batch.pruned.is_some() && flight.range.up_to < flight.head => {
+                    // A range that the bound may have cut is not exact.
+                    reading.flight = Some(self.take_off(log, from, Some(flight.head)));
+                    continue;
+                }
+                Ok(batch) => self.take_over(flight.life, from, batch),
+                Err(ReadError::Unavailable(_)) => Taken::StandsStill,
+            };
+            match taken {
+                Taken::Stale => {}
+                Taken::Until(until) => {
+                    reading.sweep = until;
+                    self.catch_up.waiting.lock().take(from..until, id, wakers);
+                    if (from..until).contains(&position) {
+                        return Poll::Ready(Ok(()));
+                    }
+                }
+                Taken::StandsStill => {
+                    self.catch_up.waiting.lock().fail(id, wakers);
+                    return Poll::Ready(Err(Failed));
+                }
+            }
+        }
+    }
+
+    fn take_off(&self, log: &Arc<dyn EventLog>, after: Offset, up_to: Option<Offset>) -> Flight {
+        let head = log.head();
+        let (life, limit) = self.bounds_behind(after);
+        let range = ReadRange {
+            scope: self.scope.clone(),
+            after,
+            up_to: up_to.unwrap_or(limit).min(head),
+            max_records: READ_RECORDS,
+            max_bytes: READ_BYTES,
+        };
+        let (log, asked) = (Arc::clone(log), range.clone());
+        let signal = Signal { waiting: Arc::clone(&self.catch_up.waiting), near: after };
+        Flight {
+            range,
+            head,
+            life,
+            read: Box::pin(async move { log.read(asked).await }),
+            waker: Waker::from(Arc::new(signal)),
+        }
+    }
+}
+
+// === impl CatchUp, Signal ===
+
+impl CatchUp {
+    /// Wakes some of those who wait, at `near` or behind it first.
+    fn wake_some(&self, near: Offset) {
+        let some = self.waiting.lock().some(near);
+        some.into_iter().flatten().for_each(Waker::wake);
+    }
+}
+
+impl Wake for Signal {
+    fn wake(self: Arc<Self>) {
+        let some = self.waiting.lock().some(self.near);
+        some.into_iter().flatten().for_each(Waker::wake);
+    }
+}
+
+// === impl Waiting ===
+
+impl Waiting {
+    /// Returns the waker that it replaces; as all wakers here, to be dropped when no lock is held.
+    fn insert(&mut self, id: u64, position: Offset, waker: &Waker) -> Option<Waker> {
+        let before = self.positions.insert(id, position);
+        let replaced = before.filter(|at| *at != position).and_then(|at| self.wakers.remove(&(at, id)));
+        let known = self.wakers.get(&(position, id));
+        if known.is_some_and(|known| known.will_wake(waker)) {
+            return replaced;
+        }
+        self.wakers.insert((position, id), waker.clone()).or(replaced)
+    }
+
+    fn remove(&mut self, id: u64) -> Option<Waker> {
+        self.failed.remove(&id);
+        let position = self.positions.remove(&id)?;
+        self.wakers.remove(&(position, id))
+    }
+
+    /// The position to read from next, if anybody waits.
+    fn next(&self, sweep: Offset) -> Option<Offset> {
+        let behind = self.wakers.range((sweep, 0)..).next();
+        behind.or_else(|| self.wakers.first_key_value()).map(|((position, _), _)| *position)
+    }
+
+    /// Moves the wakers of those who wait in `range` to `wakers`, but for that of `own`.
+    fn take(&mut self, range: Range<Offset>, own: u64, wakers: &mut Vec<Waker>) {
+        let mut begin = Bound::Included((range.start, 0));
+        while let Some((key, _)) = self.wakers.range((begin, Bound::Excluded((range.end, 0)))).next() {
+            let key = *key;
+            begin = Bound::Excluded(key);
+            if key.1 != own {
+                self.positions.remove(&key.1);
+                wakers.extend(self.wakers.remove(&key));
+            }
+        }
+    }
+
+    /// The read failed for everybody.
+    fn fail(&mut self, own: u64, wakers: &mut Vec<Waker>) {
+        self.failed.extend(self.positions.drain().map(|(id, _)| id).filter(|id| *id != own));
+        wakers.extend(std::mem::take(&mut self.wakers).into_values());
+    }
+
+    fn some(&self, near: Offset) -> [Option<Waker>; WOKEN] {
+        let behind = self.wakers.range((near, 0)..).chain(self.wakers.range(..(near, 0)));
+        let mut some = [const { None }; WOKEN];
+        for (place, (_, waker)) in some.iter_mut().zip(behind) {
+            *place = Some(waker.clone());
+        }
+        some
+    }
+}
+
+impl fmt::Debug for Flight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Flight").field("range", &self.range).field("head", &self.head).finish_non_exhaustive()
+    }
+}
