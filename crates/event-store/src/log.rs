@@ -197,6 +197,9 @@ impl SqliteLog {
         let mut crowd = None;
         loop {
             if turn.is_none() && (crowd.is_some() || shared.crowd.load(Ordering::Acquire) > 0) {
+                if append.unstored == Unstored::Refuse {
+                    return Err(AppendError::Busy);
+                }
                 crowd.get_or_insert_with(|| shared.join_crowd());
                 turn = Some(shared.gate.lock().await);
             }
@@ -415,3 +418,6 @@ impl From<StoreError> for OpenError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

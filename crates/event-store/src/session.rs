@@ -190,6 +190,7 @@ impl Session {
             Ok(file) if (file.dev(), file.ino()) != (self.sidecar.device, self.sidecar.inode) => {
                 Suspicion::Gone
             }
+            Ok(file) if file.len() == 0 && self.sidecar.bytes > 0 => Suspicion::Gone,
             Ok(file) if file.len() < self.sidecar.bytes => Suspicion::Shorter,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Suspicion::Gone,
             // What can't be looked at is no proof of anything; SQLite will say what it makes of it.

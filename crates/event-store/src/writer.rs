@@ -46,8 +46,28 @@ const REFUSED: &str = "the store can't be written at present";
 /// What the writer does beside appends.
 #[derive(Debug)]
 pub(crate) enum Job {
-    Remove { root: ExecutionId, done: oneshot::Sender<Result<(), RemoveError>> },
-    Pin { id: ExecutionId, pinned: bool, done: oneshot::Sender<Result<(), LookupError>> },
+    Remove {
+        root: ExecutionId,
+        done: oneshot::Sender<Result<(), RemoveError>>,
+    },
+    Pin {
+        id: ExecutionId,
+        pinned: bool,
+        done: oneshot::Sender<Result<(), LookupError>>,
+    },
+    /// Whatever a test wants to happen to the writer's connection.
+    #[cfg(test)]
+    Meddle(Meddle),
+}
+
+#[cfg(test)]
+pub(crate) struct Meddle(pub(crate) Box<dyn FnOnce(&Connection) + Send>);
+
+#[cfg(test)]
+impl std::fmt::Debug for Meddle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Meddle")
+    }
 }
 
 /// See the module.
@@ -93,6 +113,8 @@ impl Job {
         match self {
             Self::Remove { done, .. } => drop(done.send(Err(error.into()))),
             Self::Pin { done, .. } => drop(done.send(Err(error))),
+            #[cfg(test)]
+            Self::Meddle(_) => {}
         }
     }
 }
@@ -111,7 +133,7 @@ impl Writer {
             jobs: Vec::new(),
             wal: 0,
             shrinks: false,
-            more: true,
+            more: false,
             chores_at: Instant::now() + CHORES,
             backoff: BACKOFF.0,
         }
@@ -260,6 +282,11 @@ impl Writer {
             };
             let counters = &self.shared.counters;
             let failed = match job {
+                #[cfg(test)]
+                Job::Meddle(Meddle(meddle)) => {
+                    meddle(conn);
+                    continue;
+                }
                 Job::Remove { root, done } => match remove::run(conn, &root, self.shared.head(), counters) {
                     Ok(result) => {
                         self.more = true;
