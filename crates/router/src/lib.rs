@@ -6,8 +6,10 @@
 //! - A subscription is a position in the log (I4). It takes its bytes from its view; what the view lacks is made from the
 //!   tail; what the tail lacks is read from the log. History and live are the same path, so there is no seam (I5).
 //!
-//! There is no task in here: readers do the work in their own polls, and publishing only appends and wakes.
+//! Readers do the work in their own polls; publishing only appends and wakes. Where many read the same, they are woken
+//! together, a few milliseconds apart, by the one task in here; it sleeps while nothing happens.
 
+mod flusher;
 mod live;
 mod memory_log;
 mod progress;

@@ -1,6 +1,7 @@
 //! What all subscriptions share: the committed tail, the views, and who is woken.
 
 use std::{
+    cell::OnceCell,
     collections::{BTreeMap, HashMap},
     sync::{
         Arc, OnceLock,
@@ -14,8 +15,10 @@ use core_events::{
     ports::{CommitListener, Encoder, RouterStats, SubscribeError},
 };
 use parking_lot::{Mutex, MutexGuard, RwLock};
+use tokio::time::Instant;
 
 use crate::{
+    flusher::Flusher,
     progress::Texts,
     router::RouterOptions,
     unstored::Unstored,
@@ -46,6 +49,7 @@ pub(crate) struct Live {
     closed: OnceLock<Closing>,
     /// Kept from one waking to the next.
     spare: Mutex<Vec<Waker>>,
+    pub(crate) flusher: Arc<Flusher>,
     subscriptions: AtomicUsize,
     view_bytes: Arc<AtomicUsize>,
     pub(crate) counts: Counts,
@@ -101,6 +105,26 @@ pub(crate) struct Member {
     _seat: Seat,
 }
 
+/// Whom something is news for.
+#[derive(Debug)]
+pub(crate) struct News<'a> {
+    flusher: &'a Flusher,
+    now: OnceCell<Option<Instant>>,
+    /// To be woken at once.
+    pub(crate) wakers: Vec<Waker>,
+    /// To be woken then.
+    pub(crate) later: Vec<(Arc<View>, Instant)>,
+}
+
+// === impl News ===
+
+impl News<'_> {
+    /// The same moment for all; unknown when nothing can be done later.
+    pub(crate) fn now(&self) -> Option<Instant> {
+        *self.now.get_or_init(|| self.flusher.now())
+    }
+}
+
 // === impl Live ===
 
 impl Live {
@@ -122,6 +146,7 @@ impl Live {
             texts_held: AtomicUsize::new(0),
             closed: OnceLock::new(),
             spare: Mutex::default(),
+            flusher: Arc::new(Flusher::new()),
             subscriptions: AtomicUsize::new(0),
             view_bytes: Arc::default(),
             counts: Counts::default(),
@@ -218,25 +243,25 @@ impl Live {
     }
 
     /// Tells the views of all scopes.
-    fn tell_all(&self, mut tell: impl FnMut(&View, &mut Vec<Waker>)) {
-        let mut wakers = self.spare();
+    fn tell_all(&self, tell: impl Fn(&View, &mut News<'_>)) {
+        let mut news = self.news();
         let index = self.index.lock();
-        index.by_key.values().for_each(|shared| tell(&shared.view, &mut wakers));
+        index.by_key.values().for_each(|shared| tell(&shared.view, &mut news));
         drop(index);
-        self.wake(wakers);
+        self.spread(news);
     }
 
     /// Tells each view which of `records` are in its scope.
-    fn tell_of(&self, records: &[Arc<Record>], tell: impl Fn(&View, &[Arc<Record>], &mut Vec<Waker>)) {
-        let mut wakers = self.spare();
+    fn tell_of(&self, records: &[Arc<Record>], tell: impl Fn(&Arc<View>, &[Arc<Record>], &mut News<'_>)) {
+        let mut news = self.news();
         let index = self.index.lock();
         for run in records.chunk_by(|a, b| a.root == b.root) {
             let root = run.first().and_then(|record| index.by_root.get(&record.root));
-            root.into_iter().flat_map(BTreeMap::values).for_each(|view| tell(view, run, &mut wakers));
+            root.into_iter().flat_map(BTreeMap::values).for_each(|view| tell(view, run, &mut news));
         }
-        index.of_all.values().for_each(|view| tell(view, records, &mut wakers));
+        index.of_all.values().for_each(|view| tell(view, records, &mut news));
         drop(index);
-        self.wake(wakers);
+        self.spread(news);
     }
 
     /// The head moved to `head`; the tail has moved already.
@@ -272,16 +297,16 @@ impl Live {
             texts.push(cx, progress, self.known());
             self.texts_held.store(texts.len(), Ordering::Release);
         }
-        let mut wakers = self.spare();
+        let mut news = self.news();
         let index = self.index.lock();
         let views = index.by_root.get(&cx.root).into_iter().flat_map(BTreeMap::values);
         for view in views.chain(index.of_all.values()) {
             if view.wants_progress(&cx.execution, &progress.node) {
-                view.touch(&mut wakers);
+                view.touch(&mut news);
             }
         }
         drop(index);
-        self.wake(wakers);
+        self.spread(news);
     }
 
     /// The texts, if there are any.
@@ -289,12 +314,20 @@ impl Live {
         (self.texts_held.load(Ordering::Acquire) > 0).then(|| self.texts.lock())
     }
 
-    fn spare(&self) -> Vec<Waker> {
-        std::mem::take(&mut *self.spare.lock())
+    fn news(&self) -> News<'_> {
+        let wakers = std::mem::take(&mut *self.spare.lock());
+        News { flusher: &self.flusher, now: OnceCell::new(), wakers, later: Vec::new() }
     }
 
-    fn wake(&self, mut wakers: Vec<Waker>) {
-        wakers.drain(..).for_each(Waker::wake);
+    /// Wakes whom it is to be told to. No lock may be held.
+    fn spread(&self, news: News<'_>) {
+        let News { mut wakers, later, .. } = news;
+        for (view, due) in later {
+            if !self.flusher.plan(&view, due) {
+                view.flush_now(&mut wakers);
+            }
+        }
+        self.flusher.wake(&mut wakers);
         let mut spare = self.spare.lock();
         if spare.capacity() < wakers.capacity() {
             *spare = wakers;
@@ -363,9 +396,9 @@ impl CommitListener for Live {
             unstored.remove(root);
             self.unstored_held.store(unstored.len(), Ordering::Release);
         }
-        self.tell_all(|view, wakers| {
+        self.tell_all(|view, news| {
             if view.key.root.as_ref() == Some(root) {
-                view.remove(wakers);
+                view.remove(news);
             } else if view.key.root.is_none() {
                 view.forget();
             }

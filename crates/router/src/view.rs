@@ -20,17 +20,19 @@ use core_events::{
     ports::{Encoder, ReadBatch, Scope},
 };
 use parking_lot::{Mutex, RwLock};
+use tokio::time::Instant;
 
 use self::{
     catch_up::{CatchUp, Taken},
     segment::Segment,
-    wakers::Wakers,
+    wakers::{Wakers, When},
 };
 pub(crate) use self::{
     segment::{Taking, UNREPORTED},
     wakers::Ticket,
 };
 use crate::{
+    live::News,
     progress::Part,
     window::{Span, Window},
 };
@@ -207,10 +209,10 @@ impl View {
         drop(replaced);
     }
 
-    // News. The wakers are handed to the caller, who wakes them when it holds no lock.
+    // News. Whom to wake is handed to the caller, who does it when it holds no lock.
 
     /// `records`, all in scope, are in the tail now.
-    pub(crate) fn committed(&self, records: &[Arc<Record>], wakers: &mut Vec<Waker>) {
+    pub(crate) fn committed(self: &Arc<Self>, records: &[Arc<Record>], news: &mut News<'_>) {
         let last = records.iter().find(|record| self.is_end(record));
         if let Some(end) = last
             && self.end_at(end.offset)
@@ -223,22 +225,42 @@ impl View {
         // Nobody is woken for what nobody gets, as long as no id is due (I8).
         if matched || last.is_some() || waiting.unreported >= UNREPORTED {
             self.version.fetch_add(1, Ordering::Release);
-            waiting.take(wakers);
+            // Nothing comes after an end that it could wait for.
+            let when = if last.is_some() { When::Now } else { waiting.when(|| news.now()) };
+            match when {
+                When::Now => waiting.take(&mut news.wakers),
+                When::At(due) => news.later.push((Arc::clone(self), due)),
+                When::Planned => {}
+            }
         }
     }
 
+    /// What was planned could not be: nobody carries it out any more.
+    pub(crate) fn flush_now(&self, wakers: &mut Vec<Waker>) {
+        let mut waiting = self.wakers.lock();
+        waiting.unplan(None);
+        waiting.take(wakers);
+    }
+
+    /// It is time to wake the readers for what came since they were woken last.
+    pub(crate) fn flush(&self, now: Instant, wakers: &mut Vec<Waker>) {
+        let mut waiting = self.wakers.lock();
+        waiting.unplan(Some(now));
+        waiting.take(wakers);
+    }
+
     /// `records`, all in scope, have their place and are not stored.
-    pub(crate) fn unstored(&self, records: &[Arc<Record>], wakers: &mut Vec<Waker>) {
+    pub(crate) fn unstored(self: &Arc<Self>, records: &[Arc<Record>], news: &mut News<'_>) {
         if records.iter().any(|record| self.wants(record)) {
-            self.touch(wakers);
+            self.touch(news);
         }
     }
 
     /// Nothing of the run may be shown any more.
-    pub(crate) fn remove(&self, wakers: &mut Vec<Waker>) {
+    pub(crate) fn remove(&self, news: &mut News<'_>) {
         self.removed.store(true, Ordering::Release);
         self.forget();
-        self.touch(wakers);
+        self.touch(news);
     }
 
     pub(crate) fn removed(&self) -> bool {
@@ -267,9 +289,9 @@ impl View {
     }
 
     /// There is news beside the log.
-    pub(crate) fn touch(&self, wakers: &mut Vec<Waker>) {
+    pub(crate) fn touch(&self, news: &mut News<'_>) {
         self.version.fetch_add(1, Ordering::Release);
-        self.wakers.lock().take(wakers);
+        self.wakers.lock().take(&mut news.wakers);
     }
 
     pub(crate) fn wants_progress(&self, execution: &ExecutionId, node: &NodeId) -> bool {

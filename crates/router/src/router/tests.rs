@@ -1,4 +1,5 @@
 mod catching_up;
+mod flushing;
 mod trouble;
 
 use std::{

@@ -3,6 +3,9 @@
 use std::task::Waker;
 
 use slab::Slab;
+use tokio::time::Instant;
+
+use crate::flusher;
 
 /// The readers of one view.
 #[derive(Debug, Default)]
@@ -11,6 +14,19 @@ pub(super) struct Wakers {
     generation: u64,
     /// Filtered-out events since the readers were woken.
     pub(super) unreported: usize,
+    /// When all were woken last.
+    flushed: Option<Instant>,
+    /// Whether they will be.
+    planned: bool,
+}
+
+/// When to wake the readers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum When {
+    Now,
+    At(Instant),
+    /// That is planned already.
+    Planned,
 }
 
 #[derive(Debug)]
@@ -58,6 +74,34 @@ impl Wakers {
             Some(armed) if armed.will_wake(waker) => None,
             _ => slot.waker.replace(waker.clone()),
         }
+    }
+
+    /// When the readers may be woken for what there is `now`; `now` is asked only if that matters, and may be unknown.
+    pub(super) fn when(&mut self, now: impl FnOnce() -> Option<Instant>) -> When {
+        let interval = flusher::interval(self.slots.len());
+        if interval.is_zero() {
+            return When::Now;
+        }
+        if self.planned {
+            return When::Planned;
+        }
+        let Some(now) = now() else { return When::Now };
+        match self.flushed.map(|flushed| flushed + interval) {
+            Some(due) if now < due => {
+                self.planned = true;
+                When::At(due)
+            }
+            _ => {
+                self.flushed = Some(now);
+                When::Now
+            }
+        }
+    }
+
+    /// What was planned happens now, or never.
+    pub(super) fn unplan(&mut self, flushed: Option<Instant>) {
+        self.planned = false;
+        self.flushed = flushed.or(self.flushed);
     }
 
     /// Moves the wakers to `wakers`; to be woken when no lock is held.
