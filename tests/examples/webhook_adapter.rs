@@ -121,7 +121,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let receiver = Router::new().route("/hook", post(receive)).with_state(Arc::clone(&taken));
     tokio::spawn(async move { axum::serve(listener, receiver).await });
 
-    let server = server::Server::start(server::Config { port: 0, ..server::Config::default() }).await?;
+    let log = server::LogConfig { store: server::LogStore::Memory, ..server::LogConfig::default() };
+    let server = server::Server::start(server::Config { port: 0, log, ..server::Config::default() }).await?;
     let diagram =
         DiagramSource { text: DIAGRAM.to_owned(), name: "hello.light.yaml".to_owned(), base_dir: None };
     let start = StartExecution { diagram, inputs: serde_json::Map::new(), timeout: None, path: None };

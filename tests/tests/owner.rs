@@ -284,7 +284,8 @@ async fn a_second_server_says_who_is_in_the_way() {
     let data = serve.dir.path().join("data");
     let Outcome { code, out, err } = call(serve.dir.path(), &data, &["serve", "--port", "0"]).await;
     assert_eq!((code, out.as_str()), (2, ""));
-    assert!(err.contains("another process owns the log") && err.contains("DIPEO_DATA_DIR"), "{err}");
+    let owner = format!("process {} at {} owns the log in it", serve.pid(), serve.url);
+    assert!(err.contains(&owner) && err.contains("DIPEO_DATA_DIR"), "{err}");
     // The first one is still there, and still the owner.
     let (dir, _) = folder(&diagrams::bash("echo hi"));
     assert!(call(dir.path(), &data, &["run", "d.yaml"]).await.err.contains(&serve.url));

@@ -57,6 +57,10 @@ Examples:
   dipeo serve
   dipeo serve --port 0        any free port; the first line says which
   DIPEO_PORT=9000 dipeo serve --base-dir /srv/diagrams
+  dipeo serve --data-dir /srv/dipeo
+
+It owns the log in its data directory: `dipeo run` on this machine sends runs
+here, and `dipeo executions` asks here.
 
 SIGTERM or Ctrl-C stops it: no new runs, those under way are aborted with a
 last event, streams end. A second signal leaves at once.";

@@ -15,8 +15,9 @@ use tracing_subscriber::{
 use crate::screen::Screen;
 
 /// What `--debug` shows: all that our own crates say, and warnings of others.
-const DEBUG: &str = "warn,cli=debug,client=debug,diagram=debug,engine=debug,observer_unified=debug,router=debug,\
-                     server=debug,transport_rest=debug,transport_sse=debug";
+const DEBUG: &str = "warn,cli=debug,client=debug,diagram=debug,engine=debug,event_store=debug,history=debug,\
+                     ingest=debug,observer_unified=debug,router=debug,server=debug,transport_rest=debug,\
+                     transport_sse=debug";
 
 /// Starts logging. `RUST_LOG` decides what is shown; without it warnings, or more with `debug`.
 pub(crate) fn start(screen: Screen, debug: bool) {

@@ -22,7 +22,7 @@ const PAUSE: Duration = Duration::from_millis(30);
 #[derive(Debug)]
 pub(crate) enum Way {
     /// The log is ours: of a server in this process.
-    Own(Server),
+    Own(Box<Server>),
     /// Another process owns it, and has proved that.
     Owner(Owner),
     /// Another process owns it, and there is no way to it.
@@ -37,7 +37,7 @@ pub(crate) enum Way {
 pub(crate) struct Asked {
     pub(crate) client: Client,
     /// The server, if it is one of our own.
-    own: Option<Server>,
+    own: Option<Box<Server>>,
 }
 
 /// Starts a server that owns the log of `config`, or finds the process that does.
@@ -45,7 +45,7 @@ pub(crate) async fn enter(kind: OwnerKind, config: &Config) -> Result<Way, Start
     let deadline = Instant::now() + PATIENCE;
     loop {
         let dir = match Box::pin(Server::start_as(kind, config.clone())).await {
-            Ok(server) => return Ok(Way::Own(server)),
+            Ok(server) => return Ok(Way::Own(Box::new(server))),
             Err(StartupError::Owned { path }) => path,
             Err(error) => return Err(error),
         };

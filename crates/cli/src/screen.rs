@@ -103,6 +103,11 @@ impl Screen {
         self.0.lost.load(Ordering::Acquire)
     }
 
+    /// Whether somebody still takes standard output.
+    pub(crate) fn is_open(&self) -> bool {
+        self.0.out.lock().open
+    }
+
     /// Replaces the live part by `above`, which stays, and a new live part, in one write so that it doesn't flicker. No line
     /// may be wider than the terminal.
     pub(crate) fn paint(&self, above: &[String], bottom: Vec<String>) {

@@ -2,9 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use server::{Config, ConfigSources, Server};
+use server::{Config, ConfigSources, OwnerKind, Server, StartupError};
 
-use crate::{args::ServeArgs, error::CliError, exit::Exit, screen::Screen, signals::Signals};
+use crate::{
+    args::ServeArgs,
+    error::CliError,
+    exit::Exit,
+    ownership::{self, Way},
+    screen::Screen,
+    signals::Signals,
+};
 
 /// Serves until a signal comes, then lets everything end in order.
 pub(crate) async fn serve(args: ServeArgs, screen: Screen) -> Result<Exit, CliError> {
@@ -15,11 +22,25 @@ pub(crate) async fn serve(args: ServeArgs, screen: Screen) -> Result<Exit, CliEr
         .flag("base_dir", args.base_dir.as_deref().map(text_of))
         .flag("data_dir", args.data_dir.as_deref().map(text_of));
     let config = Config::load(&sources).map_err(|error| CliError::Startup(error.to_string()))?;
-    let server = Server::start(config).await.map_err(|error| CliError::Startup(error.to_string()))?;
+    let server = own(&config).await?;
     screen.out(format!("listening on http://{}", server.local_addr()).as_bytes());
     signals.wait().await;
     server.stop().await;
     Ok(Exit::Done)
+}
+
+/// Starts the server that owns the log.
+async fn own(config: &Config) -> Result<Box<Server>, CliError> {
+    let way = Box::pin(ownership::enter(OwnerKind::Serve, config)).await;
+    let owner = match way.map_err(|error| CliError::Startup(error.to_string()))? {
+        Way::Own(server) => return Ok(server),
+        Way::Owner(owner) => {
+            format!("process {} at {} owns the log in it", owner.pid, owner.client.address())
+        }
+        Way::Closed { reason } => format!("the log in it is taken, and {reason}"),
+    };
+    let path = config.data_dir.clone().unwrap_or_default();
+    Err(CliError::Startup(StartupError::Store { path, problem: owner }.to_string()))
 }
 
 /// A path as the text that the configuration takes.

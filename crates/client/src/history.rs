@@ -248,3 +248,20 @@ fn add(url: &mut Url, parameters: impl IntoIterator<Item = (&'static str, String
         url.query_pairs_mut().extend_pairs(parameters);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_page_is_where_the_link_says() {
+        for (link, query) in [
+            ("</a/b?from=ab-3&limit=7>; rel=\"next\"", Some("from=ab-3&limit=7")),
+            ("</a/b?from=ab-3>; rel=\"prev\"", None),
+            ("</a/b>; rel=\"next\"", None),
+            ("/a/b?c; rel=\"next\"", None),
+        ] {
+            assert_eq!(next_query(link).as_deref(), query, "{link}");
+        }
+    }
+}

@@ -7,10 +7,11 @@ use std::time::Duration;
 use client::{Client, ClientError, FollowOptions, Item, Problem, StartRequest};
 use core_events::{ExecutionId, ExecutionStatus, NodeState};
 use serde_json::{Value, json};
-use server::{Config, Server};
+use server::{Config, LogConfig, LogStore, Server};
 
 async fn server() -> (Server, Client) {
-    let server = Server::start(Config { port: 0, ..Config::default() }).await.unwrap();
+    let log = LogConfig { store: LogStore::Memory, ..LogConfig::default() };
+    let server = Server::start(Config { port: 0, log, ..Config::default() }).await.unwrap();
     let client = Client::new(&format!("http://{}", server.local_addr())).unwrap();
     (server, client)
 }

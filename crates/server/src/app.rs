@@ -103,7 +103,7 @@ pub(crate) fn app(config: &Config, parts: Parts) -> (Router, Connections) {
         .merge(sse)
         .merge(rest.into_router())
         .merge(IngestApi::new(ingest, options).into_router())
-        .merge(HistoryApi::new(history, HistoryOptions::default()).into_router())
+        .merge(HistoryApi::new(history, history_options(config)).into_router())
         .merge(graphql)
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
@@ -112,6 +112,10 @@ pub(crate) fn app(config: &Config, parts: Parts) -> (Router, Connections) {
         .layer(middleware::from_fn_with_state(AllowedHosts::new(&config.allowed_hosts), host::guard))
         .layer(middleware::from_fn(headers::add));
     (app, sockets)
+}
+
+fn history_options(config: &Config) -> HistoryOptions {
+    HistoryOptions { max_import_bytes: config.ingest.max_import_bytes, ..HistoryOptions::default() }
 }
 
 fn graphql_options(config: &Config, origins: AllowedOrigins) -> GraphqlOptions {

@@ -39,7 +39,7 @@ pub struct Config {
     /// yes where that path is compiled in.
     pub use_unified_monitoring: bool,
     /// Where the server keeps what must outlive it. Made, for its owner only, when the server starts. [`load`](Self::load) fills
-    /// it in: without it the server keeps nothing, and its log is in memory, whatever `log.store` says.
+    /// it in; without it there is but a log in memory ([`LogConfig::store`]).
     pub data_dir: Option<PathBuf>,
     /// Names under which clients may reach the server, besides `localhost` and the address that they are connected to:
     /// `name` with any port or `name:port`.

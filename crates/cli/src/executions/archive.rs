@@ -35,7 +35,7 @@ pub(super) async fn export(args: &ExportArgs, client: &Client, screen: &Screen) 
         return Err(CliError::Usage(format!("{name}: it is there already; --force replaces it")));
     }
     let mut export = client.export(id).await.map_err(CliError::Start)?;
-    let part = PathBuf::from(format!("{name}.part"));
+    let part = PathBuf::from(format!("{name}.{}.part", std::process::id()));
     let written = write(&mut export, &part, &path).await;
     let bytes = match written {
         Ok(bytes) => bytes,
@@ -50,7 +50,7 @@ pub(super) async fn export(args: &ExportArgs, client: &Client, screen: &Screen) 
 
 async fn write(export: &mut Export, part: &Path, path: &Path) -> Result<u64, CliError> {
     let name = part.display().to_string();
-    let open = OpenOptions::new().write(true).create(true).truncate(true).open(part);
+    let open = OpenOptions::new().write(true).create_new(true).open(part);
     let mut file = open.map_err(|error| unwritable(&name, &error))?;
     let bytes = copy(export, &mut file, &name).await?;
     file.sync_all().map_err(|error| unwritable(&name, &error))?;

@@ -14,7 +14,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) enum Place {
     /// Here.
-    Here(Server),
+    Here(Box<Server>),
     /// On the server that owns the log.
     There(Client),
 }
@@ -55,5 +55,5 @@ async fn in_memory(config: &Config) -> Result<Place, CliError> {
     // Nothing of it is needed, and it may be what is in the way.
     config.data_dir = None;
     let server = Box::pin(Server::start(config)).await;
-    server.map(Place::Here).map_err(|error| CliError::Startup(error.to_string()))
+    server.map(|server| Place::Here(Box::new(server))).map_err(|error| CliError::Startup(error.to_string()))
 }
