@@ -103,7 +103,6 @@ async fn bodies_must_be_json_and_say_what_is_wrong() {
         ("", 422, "diagram"),
         ("{", 400, "line 1"),
         ("[]", 422, "object"),
-        ("{}", 422, "diagram"),
         (r#"{"diagram": 3}"#, 422, "diagram"),
         (r#"{"diagram": "nodes: []", "timeout": -1}"#, 422, "timeout"),
         (r#"{"diagram": "nodes: []", "timeout": "soon"}"#, 422, "timeout"),

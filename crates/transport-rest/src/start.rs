@@ -12,15 +12,12 @@ use crate::{Problem, fields::Fields};
 /// The longest `name`, in bytes.
 const MAX_NAME_BYTES: usize = 1024;
 
-/// Fields of a body that wants to run something.
-const FIELDS: [&str; 6] = ["diagram", "name", "inputs", "timeout", "base_dir", "use_unified_monitoring"];
-
-/// Whether the body wants to run something here, rather than to open a run for an outside engine.
+/// Whether the body wants to run something here, rather than to open a run for an outside engine. One that says neither
+/// plainly is taken for one that forgot its diagram.
 pub(crate) fn is_start(body: Option<&Value>) -> bool {
-    match body {
-        Some(Value::Object(map)) => FIELDS.iter().any(|name| map.contains_key(*name)),
-        _ => true,
-    }
+    let Some(Value::Object(fields)) = body else { return true };
+    let opens = |name: &String| matches!(name.as_str(), "execution_id" | "diagram_id" | "diagram_name");
+    fields.contains_key("diagram") || !(fields.contains_key("execution_id") || fields.keys().all(opens))
 }
 
 /// Reads what to run. `local` says whether the client is on this machine, which `base_dir` requires.
@@ -43,8 +40,8 @@ pub(crate) fn read(body: Option<Value>, local: bool) -> Result<StartExecution, P
     }
     fields.finish()?;
     let Some(text) = text else {
-        let detail = "`diagram` is missing: the text of a diagram in the light format is expected. Without any of these fields, \
-                      a run is opened for an outside engine";
+        let detail = "`diagram` is missing: the text of a diagram in the light format is expected; with `execution_id` instead, a \
+                      run is opened for an outside engine";
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "missing-diagram", detail));
     };
     if base_dir.is_some() && !local {

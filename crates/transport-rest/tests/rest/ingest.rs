@@ -60,6 +60,9 @@ async fn a_run_that_is_not_opened_says_why() {
     let body = json!({"execution_id": "a b", "diagram_id": 7, "diagram_nam": "x"});
     let answer = app.post(EXECUTIONS, body.to_string()).await;
     assert_eq!((answer.status, errors(&answer).len()), (StatusCode::UNPROCESSABLE_ENTITY, 3));
+    // Who is one letter off wants to run it.
+    let answer = app.post(EXECUTIONS, r#"{"diagramm": "nodes: []"}"#).await;
+    assert_eq!(errors(&answer), ["diagramm: there is no such field; did you mean `diagram`?"]);
     assert!(app.ingest.opened.lock().is_empty());
     for (error, status, name) in [
         (OpenError::Taken(id("a")), 409, "execution-exists"),
