@@ -4,8 +4,6 @@
 //!
 //! `DIPEO_LONG=1` tries many more plans.
 
-#![expect(clippy::panic, clippy::unwrap_used, reason = "a broken expectation is a failed test")]
-
 use std::{
     convert::Infallible,
     sync::{

@@ -110,7 +110,6 @@ pub fn routers() -> impl Strategy<Value = RouterOptions> {
 }
 
 /// A step that any log can take.
-#[must_use]
 pub fn ops<C: Clone + std::fmt::Debug + 'static>() -> BoxedStrategy<Op<C>> {
     let kind = prop_oneof![8 => Just(Kind::Log), 8 => (0_u8..3).prop_map(Kind::Node), 2 => Just(Kind::End)];
     let facts = prop::collection::vec((prop::option::of(0..SUBS), kind), 1..5);

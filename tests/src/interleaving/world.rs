@@ -62,6 +62,7 @@ pub struct Tally {
 }
 
 /// A router on a log, its readers, and the model.
+#[derive(Debug)]
 pub struct World<S> {
     subject: S,
     cast: Cast,
@@ -80,6 +81,7 @@ pub struct World<S> {
     tally: Tally,
 }
 
+#[derive(Debug)]
 struct Watcher {
     stream: Stream,
     subscription: Box<dyn Subscription>,
@@ -87,6 +89,7 @@ struct Watcher {
 }
 
 /// Whether the reader's task would be polled.
+#[derive(Debug)]
 struct Flag {
     up: AtomicBool,
     woken: Arc<Notify>,
