@@ -383,6 +383,34 @@ async fn a_missing_home_is_said_with_the_way_out() {
 }
 
 #[tokio::test]
+async fn without_a_word_the_log_is_where_programs_keep_data() {
+    let house = House::new();
+    let home = house.path().canonicalize().unwrap();
+    let data_dir = async |env: &[(&str, &str)]| {
+        let mut command = dipeo::command();
+        command.args(["config", "show", "--json"]).current_dir(&home);
+        command.env_remove("DIPEO_DATA_DIR").env_remove("XDG_DATA_HOME").env("HOME", &home);
+        command.envs(env.iter().copied());
+        let output = tokio::process::Command::from(command).output().await.unwrap();
+        let settings =
+            json(std::str::from_utf8(&output.stdout).unwrap())["settings"].as_array().unwrap().clone();
+        let setting = settings.into_iter().find(|setting| setting["key"] == "data_dir").unwrap();
+        assert_eq!(
+            setting["origin"],
+            if env.iter().any(|(name, _)| *name == "DIPEO_DATA_DIR") { "DIPEO_DATA_DIR" } else { "default" }
+        );
+        PathBuf::from(setting["value"].as_str().unwrap())
+    };
+    assert_eq!(data_dir(&[]).await, home.join(".local/share/dipeo"));
+    assert_eq!(data_dir(&[("XDG_DATA_HOME", "/srv/data")]).await, Path::new("/srv/data/dipeo"));
+    // The specification has relative ones passed over.
+    assert_eq!(data_dir(&[("XDG_DATA_HOME", "data")]).await, home.join(".local/share/dipeo"));
+    assert_eq!(data_dir(&[("DIPEO_DATA_DIR", "data")]).await, home.join("data"));
+    // Looking at the configuration makes nothing.
+    assert_eq!(std::fs::read_dir(&home).unwrap().count(), 0);
+}
+
+#[tokio::test]
 async fn help_has_examples() {
     let house = House::new();
     for command in ["list", "show", "events", "delete", "pin", "unpin", "export", "import"] {
