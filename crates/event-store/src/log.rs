@@ -356,7 +356,27 @@ impl EventLog for SqliteLog {
     }
 
     async fn list(&self, query: &ListQuery) -> Result<Vec<RunSummary>, ReadError> {
-        self.shared.readers.list(query).await
+        let mut runs = self.shared.readers.list(query).await?;
+        // What the store can't take at present is listed all the same; which of it is on which page tells the store alone.
+        let ahead = self.shared.sequencer.lock().ahead(self.shared.head(), self.shared.shown());
+        let fits = |run: &RunSummary| {
+            query.status.as_ref().is_none_or(|status| &run.status == status)
+                && !(query.unfinished && run.status.is_terminal())
+        };
+        for mut run in ahead.into_iter().rev() {
+            let known = runs.iter().position(|known| known.execution_id == run.execution_id);
+            if let Some(known) = known {
+                run.pinned = runs.remove(known).pinned;
+            }
+            match known {
+                _ if !fits(&run) => {}
+                Some(known) => runs.insert(known, run),
+                None if query.before.is_none() => runs.insert(0, run),
+                None => {}
+            }
+        }
+        runs.truncate(query.limit);
+        Ok(runs)
     }
 
     async fn output(&self, execution: &ExecutionId, seq: Seq) -> Result<Option<Bytes>, LookupError> {

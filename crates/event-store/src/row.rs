@@ -65,7 +65,7 @@ pub(crate) fn record(
         value => execution_id(3, value)?,
     };
     let text = |index: usize| -> rusqlite::Result<Option<&str>> {
-        Ok(row.get_ref(index)?.as_str_or_null().map_err(|error| conversion(index, error))?)
+        row.get_ref(index)?.as_str_or_null().map_err(|error| conversion(index, error))
     };
     Ok(Record {
         offset: unsql(row.get(0)?),

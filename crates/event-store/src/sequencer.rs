@@ -11,7 +11,7 @@ use std::{
 
 use core_events::{
     ExecutionId, ExecutionState, Fact, Offset, Record, Timestamp,
-    ports::{Append, AppendError, ExecutionInfo, LogProblemKind, ProducerBatch, Unstored},
+    ports::{Append, AppendError, ExecutionInfo, LogProblemKind, ProducerBatch, RunSummary, Unstored},
 };
 use rusqlite::Connection;
 use tokio::sync::oneshot;
@@ -427,6 +427,16 @@ impl Sequencer {
         let at = self.last;
         let done = (at > shown).then(|| self.wait(at));
         Some(LiveState { state, at, done })
+    }
+
+    /// Runs of which the store has less than may be seen, newest first.
+    pub(crate) fn ahead(&self, head: Offset, shown: Offset) -> Vec<RunSummary> {
+        if shown <= head {
+            return Vec::new();
+        }
+        let mut runs: Vec<_> = self.runs.values().filter(|run| run.last > head && run.id <= shown).collect();
+        runs.sort_by_key(|run| std::cmp::Reverse(run.id));
+        runs.into_iter().filter_map(LiveRun::read_summary).collect()
     }
 
     /// An output of a record that waits, if it may be seen.

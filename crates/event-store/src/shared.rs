@@ -195,7 +195,7 @@ impl Shared {
     }
 
     /// The store is a new one.
-    pub(crate) fn renewed(&self, epoch: Epoch) {
+    pub(crate) fn renewed(&self, epoch: &Epoch) {
         let listeners = self.publish.lock();
         *self.epoch.write() = epoch.clone();
         {
@@ -206,7 +206,7 @@ impl Shared {
                 sequencer.trouble = None;
             }
         }
-        listeners.iter().for_each(|listener| listener.renewed(&epoch));
+        listeners.iter().for_each(|listener| listener.renewed(epoch));
     }
 
     /// The run of `root` is gone.

@@ -29,6 +29,9 @@ use crate::{
 /// Between two looks at the store's files, the session file and retention.
 const CHORES: Duration = Duration::from_secs(1);
 
+/// Between two steps of retention while it is not quiet.
+const STEPS: Duration = Duration::from_millis(20);
+
 /// Quiet for so long, it uses the time for a checkpoint, or for the next step of retention.
 const QUIET: Duration = Duration::from_millis(50);
 
@@ -86,6 +89,8 @@ pub(crate) struct Writer {
     /// Whether retention has more to do.
     more: bool,
     chores_at: Instant,
+    /// When retention was last at work.
+    stepped: Instant,
     backoff: Duration,
 }
 
@@ -135,6 +140,7 @@ impl Writer {
             shrinks: false,
             more: false,
             chores_at: Instant::now() + CHORES,
+            stepped: Instant::now(),
             backoff: BACKOFF.0,
         }
     }
@@ -269,7 +275,7 @@ impl Writer {
         shared.suspect.store(false, Ordering::Release);
         (self.session, self.wal, self.store) = (opened.session, 0, Store::Open(opened.conn));
         tracing::error!("the store was damaged or gone; it is moved aside, and the log begins anew");
-        shared.renewed(opened.epoch);
+        shared.renewed(&opened.epoch);
         Ok(())
     }
 
@@ -326,7 +332,9 @@ impl Writer {
             self.session.progress(&self.opener.files, self.shared.head(), false);
         }
         let Store::Open(conn) = &mut self.store else { return };
-        if due || (quiet && self.more) {
+        // Under load, too, or the store would grow faster than it can shrink.
+        if due || (self.more && (quiet || now >= self.stepped + STEPS)) {
+            self.stepped = now;
             match self.retention.step(
                 conn,
                 self.shared.clock.now(),
@@ -346,7 +354,11 @@ impl Writer {
         if quiet_enough || self.wal >= LARGE_WAL {
             match checkpoint(conn) {
                 Ok(()) => (self.wal, self.shrinks) = (0, false),
-                Err(error) => return self.chore_failed(&error),
+                Err(error) => {
+                    // Not again after the very next commit.
+                    self.wal = self.wal.min(LARGE_WAL / 2);
+                    return self.chore_failed(&error);
+                }
             }
             self.session.progress(&self.opener.files, self.shared.head(), true);
         }
@@ -361,8 +373,13 @@ impl Writer {
             Suspicion::Gone => Some("the store's file is gone".to_owned()),
             _ => match self.opener.inspect() {
                 Err(error) if faults::is_damage(&error) => Some(faults::words(&error)),
-                // Sound, or not to be told at present: the next look will.
-                _ => None,
+                // Not to be told at present: the next look will.
+                Err(_) => None,
+                // Somebody else made it smaller, and well.
+                Ok(()) => {
+                    self.session.progress(&self.opener.files, self.shared.head(), true);
+                    None
+                }
             },
         };
         if let Some(damage) = damage {

@@ -7,7 +7,8 @@ use std::{
 
 use core_events::{
     Envelope, Event, ExecutionId, ExecutionState, ExecutionStatus, NodeId, NodeStatus, Offset, Record, Seq,
-    Timestamp, ports::ProducerBatch,
+    Timestamp,
+    ports::{ProducerBatch, RunSummary},
 };
 use indexmap::IndexMap;
 use serde::Serialize;
@@ -52,7 +53,7 @@ struct Changed {
     producers: Vec<Arc<str>>,
 }
 
-/// A [`RunSummary`](core_events::ports::RunSummary) that borrows.
+/// A [`RunSummary`] that borrows.
 #[derive(Serialize)]
 struct Summary<'a> {
     execution_id: &'a ExecutionId,
@@ -202,6 +203,10 @@ impl LiveRun {
         };
         self.stored = Some(status);
         Some(row)
+    }
+
+    pub(super) fn read_summary(&self) -> Option<RunSummary> {
+        serde_json::from_slice(&self.summary(self.root()?)).ok()
     }
 
     fn summary(&self, state: &ExecutionState) -> Vec<u8> {

@@ -18,6 +18,7 @@ async fn stored(options: StoreOptions, end: End) -> Epoch {
 
 fn close(log: Arc<SqliteLog>) {
     log.close();
+    drop(log);
 }
 
 fn copy(from: &Path, to: &Path) {

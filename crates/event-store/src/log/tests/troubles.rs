@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use core_events::ports::{AppendError, LogProblemKind, RemoveError};
+use core_events::ports::{AppendError, ListQuery, LogProblemKind, RemoveError};
 
 use super::{epochs::names, *};
 
@@ -39,6 +39,11 @@ async fn a_locked_store_is_told_and_overcome() {
     let (state, cursor) = log_.state(&id("a")).await.unwrap();
     assert_eq!((state.log_lines, cursor.offset), (1, 1));
     assert_eq!(log_.find(&id("b")).await.unwrap().ended, Some(4));
+    let list = async |unfinished| {
+        let runs = log_.list(&ListQuery { unfinished, limit: 9, ..ListQuery::default() }).await.unwrap();
+        runs.iter().map(|run| format!("{} {}", run.execution_id, run.events)).collect::<Vec<_>>()
+    };
+    assert_eq!((list(false).await, list(true).await), (vec!["b 2".into(), "a 2".into()], vec!["a 2".into()]));
     drop(other);
     until("it works again", || log_.health().is_none()).await;
     append(&log_, vec![log("a", "2")]).await;
