@@ -19,6 +19,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{appending::Appending, checks::Checks, spool::Spool};
 
+/// The most imports at once, each of which may fill some of the disk.
+const MOST: usize = 8;
+
 /// The [`Archive`] of a log.
 ///
 /// # Ordering
@@ -150,11 +153,15 @@ impl Importing for Import {
 
 impl Claim {
     fn take(shared: &Arc<Shared>, root: &ExecutionId) -> Result<Self, ImportError> {
-        if shared.under_way.lock().insert(root.clone()) {
-            Ok(Self { root: root.clone(), shared: Arc::clone(shared) })
-        } else {
-            Err(ImportError::Taken(root.clone()))
+        let mut under_way = shared.under_way.lock();
+        if under_way.contains(root) {
+            return Err(ImportError::Taken(root.clone()));
         }
+        if under_way.len() >= MOST {
+            return Err(AppendError::Busy.into());
+        }
+        under_way.insert(root.clone());
+        Ok(Self { root: root.clone(), shared: Arc::clone(shared) })
     }
 }
 

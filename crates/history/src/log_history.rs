@@ -102,13 +102,16 @@ impl History for LogHistory {
         at: &Cursor,
     ) -> Result<ExecutionSnapshot, HistoryError> {
         let info = self.log.find(execution).await?;
-        let up_to = self.offset(at, self.log.head())?;
-        let (state, cursor) = self.log.state(execution).await?;
-        if &cursor == at || info.ended.is_some_and(|end| end <= up_to) {
+        let head = self.log.head();
+        let up_to = self.offset(at, head)?;
+        let ended = info.ended.is_some_and(|end| end <= up_to);
+        if ended || up_to == head {
             // The log keeps that one, also when it no longer keeps what it was made of.
-            return Ok(ExecutionSnapshot { state, cursor: at.clone() });
+            let (state, cursor) = self.log.state(execution).await?;
+            if ended || &cursor == at {
+                return Ok(ExecutionSnapshot { state, cursor: at.clone() });
+            }
         }
-        drop(state);
         let mut state = ExecutionState::new(execution.clone());
         let mut position = 0;
         while position < up_to {

@@ -132,6 +132,19 @@ async fn an_id_that_is_taken_or_was_is_refused() {
 }
 
 #[tokio::test]
+async fn there_are_not_too_many_at_once() {
+    let archive = LogArchive::new(log(100), None);
+    let mut under_way = Vec::new();
+    for n in 0..MOST {
+        under_way.push(archive.import(&id(&format!("a{n}"))).await.unwrap());
+    }
+    assert_eq!(archive.import(&id("b")).await.unwrap_err(), ImportError::Log(AppendError::Busy));
+    // One that is given up, or only dropped, makes room.
+    drop(under_way.pop());
+    assert!(archive.import(&id("b")).await.is_ok());
+}
+
+#[tokio::test]
 async fn i15_a_wrong_event_is_named_and_nothing_is_imported() {
     let with = |change: serde_json::Value| {
         let mut json = serde_json::to_value(foreign("a", 2).envelope).unwrap();
