@@ -237,6 +237,21 @@ async fn a_run_of_another_engine_is_aborted_like_any_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_large_batch_is_taken_whole() {
+    let serve = Serve::start();
+    open(&serve, "a").await;
+    let line = |n: usize| {
+        let data = json!({"level": "INFO", "message": format!("{n} {}", "x".repeat(400))});
+        json!({"type": "EXECUTION_LOG", "execution_id": "a", "data": data}).to_string() + "\n"
+    };
+    let lines: Vec<_> = (0..10_001).map(line).collect();
+    let (status, body) = post_lines(&serve, "a", &lines.concat()).await;
+    assert_eq!((status, &body["type"]), (413, &json!("urn:dipeo:problem:event-too-large")));
+    let (status, body) = post_lines(&serve, "a", &lines[1..].concat()).await;
+    assert_eq!((status, &body["appended"], &body["last_seq"]), (200, &json!(10_000), &json!(10_001)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_silent_run_is_closed() {
     let serve = Serve::with(&[("DIPEO_INGEST_LEASE", "1")]);
     open(&serve, "a").await;

@@ -16,7 +16,7 @@ use core_events::{
     Cursor, ExecutionId, Seq, limits,
     ports::{AppendError, Ingest, IngestError, Ingested, OpenError, OpenRun},
 };
-use http::{Request, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -35,6 +35,9 @@ pub struct IngestApi {
     ingest: Arc<dyn Ingest>,
     options: RestOptions,
 }
+
+/// From this size on, a body is read off the runtime's threads.
+const LARGE_BYTES: usize = 512 * 1024;
 
 /// The answer to events that were taken.
 #[derive(Debug, Serialize)]
@@ -95,8 +98,17 @@ async fn append(
     let id = path::id(id)?;
     let media = body::media(request.headers(), &[Media::Lines, Media::Json])?.unwrap_or(Media::Lines);
     let batch = producer::read(request.headers())?;
+    require_plain(request.headers())?;
     let body = body::read(request, api.options.max_body_bytes).await?;
-    let Posted { events, places } = events::read(&body, media)?;
+    let Posted { events, places } = if body.len() < LARGE_BYTES {
+        events::read(&body, media)?
+    } else {
+        let read = tokio::task::spawn_blocking(move || events::read(&body, media)).await;
+        read.map_err(|_| {
+            let detail = "internal error: reading the body stopped; this is a fault of dipeo";
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
+        })??
+    };
     match api.ingest.append(&id, events, batch).await {
         Ok(Ingested { events: appended, last_seq, cursor }) => {
             Ok(([NO_STORE], Json(Taken { appended, last_seq, cursor })).into_response())
@@ -111,6 +123,16 @@ async fn append(
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// Compressed bodies are not taken: how large they are shows only when they are unpacked.
+fn require_plain(headers: &HeaderMap) -> Result<(), Problem> {
+    let plain = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
+    if headers.get_all(header::CONTENT_ENCODING).iter().all(plain) {
+        return Ok(());
+    }
+    let detail = "compressed bodies are not taken; send the events as they are, without Content-Encoding";
+    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", detail))
 }
 
 impl From<OpenError> for Problem {

@@ -203,6 +203,8 @@ async fn hostile_bodies_get_short_answers() {
             Request::post(EVENTS).header(header::CONTENT_TYPE, kind).body(event("a").into()).unwrap();
         assert_eq!(app.send(request).await.status, 415, "{kind}");
     }
+    let packed = Request::post(EVENTS).header(header::CONTENT_ENCODING, "gzip").body(Body::empty()).unwrap();
+    assert_eq!(app.send(packed).await.status, 415);
     let request = Request::post("/api/v1/executions/a%20b/events").body(Body::empty()).unwrap();
     assert_eq!(app.send(request).await.status, 400);
 }
