@@ -62,7 +62,7 @@ struct Seen {
 }
 
 /// A client that reads until it is cut off.
-fn watch(serve: &Serve, path: String) -> JoinHandle<Seen> {
+fn watch(serve: &Serve, path: &str) -> JoinHandle<Seen> {
     let url = format!("{}{path}", serve.url);
     tokio::spawn(async move { read(&url, None, |_| false).await })
 }
@@ -202,7 +202,7 @@ struct Shown {
 async fn kill_at(moment: Moment) -> Shown {
     let mut serve = Serve::start();
     let url = serve.url.clone();
-    let everything = watch(&serve, "/sse/executions?from=start".to_owned());
+    let everything = watch(&serve, "/sse/executions?from=start");
 
     // Whoever is on the way when the server goes does without an answer.
     let started = async {
@@ -217,13 +217,13 @@ async fn kill_at(moment: Moment) -> Shown {
         let mut clients = Vec::new();
         for id in own.iter().flatten().map(|body| body["execution_id"].as_str().unwrap().to_owned()) {
             for query in ["", "?types=NODE_STATUS_CHANGED"] {
-                clients.push((id.clone(), query, watch(&serve, format!("/sse/executions/{id}{query}"))));
+                clients.push((id.clone(), query, watch(&serve, &format!("/sse/executions/{id}{query}"))));
             }
         }
         let mut producers = Vec::new();
         for producer in theirs.into_iter().flatten() {
             let id = producer.execution.clone();
-            clients.push((id.clone(), "", watch(&serve, format!("/sse/executions/{id}"))));
+            clients.push((id.clone(), "", watch(&serve, &format!("/sse/executions/{id}"))));
             producers.push(producer.stream(url.clone()));
         }
         (clients, producers)
@@ -371,4 +371,49 @@ async fn kill_9_at_any_moment_loses_and_repeats_nothing() {
     );
     assert!(interrupted > shown.len(), "the moments do not lie within runs");
     assert!(completed > 0, "no run was through before its server was killed");
+}
+
+/// The backup that docs/operations.md prints, put back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_that_is_put_back_is_known_as_one() {
+    let mut serve = Serve::start();
+    let data = serve.dir.path().join("data");
+    let finished = serve.run(&diagrams::bash("echo one")).await;
+    serve.ended(&finished).await;
+    let before = serve.stream(&finished, "", None).await.rest().await;
+    let under_way = serve.run(&diagrams::bash("echo two; sleep 1000")).await;
+    let copy = serve.dir.path().join("backup.sqlite");
+    let backup = std::process::Command::new("python3")
+        .args([
+            "-c",
+            "import sqlite3, sys\nsqlite3.connect(sys.argv[1]).backup(sqlite3.connect(sys.argv[2]))",
+        ])
+        .args([data.join("log.sqlite"), copy.clone()])
+        .status();
+    assert!(backup.unwrap().success());
+    let later = serve.run(&diagrams::bash("echo three")).await;
+    serve.ended(&later).await;
+    let last_id =
+        serve.stream(&later, "", None).await.rest().await.iter().rev().find_map(|frame| frame.id.clone());
+
+    serve.kill();
+    for name in ["log.sqlite", "log.sqlite-wal", "log.sqlite-shm", "log.session"] {
+        std::fs::remove_file(data.join(name)).unwrap();
+    }
+    std::fs::rename(copy, data.join("log.sqlite")).unwrap();
+    serve.start_again();
+    let after = serve.stream(&finished, "", None).await.rest().await;
+    let events = |frames: &[Frame]| -> Vec<Value> {
+        frames.iter().filter(|frame| frame.is_event()).filter_map(|frame| frame.data.clone()).collect()
+    };
+    assert_eq!(events(&after), events(&before));
+    let state = serve.ended(&under_way).await;
+    assert_eq!(state["status"], "ABORTED");
+    assert!(state["reason"].as_str().unwrap().starts_with("interrupted"), "{state}");
+    assert_eq!(serve.get(&format!("/api/v1/executions/{later}")).await.0, 404);
+    // What a cursor of the life after the backup says is not to be mistaken for something else.
+    let url = format!("{}/sse/executions", serve.url);
+    let reset = read(&url, last_id.as_deref(), |frame| frame.kind() == "STREAM_GAP").await;
+    let gap = &reset.frames.last().unwrap().data.as_ref().unwrap()["data"];
+    assert_eq!((&gap["reason"], &gap["reset"]), (&json!("foreign_epoch"), &json!(true)));
 }

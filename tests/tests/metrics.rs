@@ -157,11 +157,40 @@ result = 1";
     assert_eq!(after.get("dipeo_runs{status=\"COMPLETED\"}"), 1.0);
     assert_eq!(after.get("dipeo_runs{status=\"RUNNING\"}"), 0.0);
     assert_eq!(after.get("dipeo_publish_errors_total"), 0.0);
+    let commits = after.get("dipeo_log_commit_duration_seconds_count");
+    assert!((1.0..=last).contains(&commits), "{commits} commits of {last} events");
+    assert!(after.get("dipeo_log_commit_duration_seconds_sum") > 0.0);
+    let files = after.get("dipeo_store_main_file_bytes") + after.get("dipeo_store_wal_file_bytes");
+    assert!(files > after.get("dipeo_log_events_bytes"), "{files} bytes of files");
     for (scrape, next) in [(&before, &during), (&during, &after)] {
         for (name, count) in scrape.counters() {
             assert!(next.get(name) >= *count, "{name} went back");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_outside_engines_send_is_counted_by_what_became_of_it() {
+    let serve = Serve::start();
+    let run = json!({"execution_id": "theirs", "diagram_name": "theirs"});
+    assert_eq!(serve.post("/api/v1/executions", &run).await.0, 201);
+    let event = json!({"type": "STEP", "execution_id": "theirs", "data": {"n": 1}});
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let post = async |seq: u64, body: serde_json::Value| {
+        let request = client.post(format!("{}/api/v1/executions/theirs/events", serve.url)).json(&body);
+        let request = request.header("Producer-Id", "p").header("Producer-Epoch", "0");
+        request.header("Producer-Seq", seq).send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(post(0, json!([event, event, event])).await, 200);
+    assert_eq!(post(0, json!([event, event, event])).await, 204);
+    assert_eq!(post(2, json!([event])).await, 409);
+    assert_eq!(post(1, json!([event])).await, 200);
+    let scrape = Scrape::of(&serve).await;
+    for (outcome, count) in [("accepted", 2.0), ("repeated", 1.0), ("refused", 1.0), ("unavailable", 0.0)] {
+        assert_eq!(scrape.get(&format!("dipeo_ingest_batches_total{{outcome=\"{outcome}\"}}")), count);
+    }
+    assert_eq!(scrape.get("dipeo_ingest_events_total"), 4.0);
+    assert_eq!(scrape.get("dipeo_log_events"), 5.0, "with the one that opened it");
 }
 
 #[tokio::test(flavor = "multi_thread")]
