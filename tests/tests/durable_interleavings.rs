@@ -34,13 +34,16 @@ const PLANS_PER_STORE: usize = 1_000;
 struct Plan {
     keep: Keep,
     router: RouterOptions,
-    ops: Vec<Op<Chore>>,
+    ops: Vec<Op<Restart>>,
 }
 
+/// The process ends and another one begins.
 #[derive(Debug, Clone)]
-enum Chore {
-    /// The process ends and another one begins; `clean` if it ends in order.
-    Reopen { clean: bool, keep: Keep },
+struct Restart {
+    /// Whether it ends in order.
+    clean: bool,
+    /// Retention from then on.
+    keep: Keep,
 }
 
 /// Which finished runs retention leaves.
@@ -55,12 +58,13 @@ enum Keep {
 fn plans() -> impl Strategy<Value = Plan> {
     let keep =
         || prop_oneof![2 => Just(Keep::All), 2 => (0_usize..3).prop_map(Keep::Some), 1 => Just(Keep::None)];
-    let chore = (any::<bool>(), keep()).prop_map(|(clean, keep)| Chore::Reopen { clean, keep });
+    let restart = (any::<bool>(), keep(), 0..RUNS, prop_oneof![Just(0), 0_usize..40])
+        .prop_map(|(clean, keep, run, lines)| Op::Restart { how: Restart { clean, keep }, run, lines });
     let op = prop_oneof![
         40 => ops(),
         2 => (0..RUNS).prop_map(|run| Op::Publish { run, facts: vec![(None, Kind::End)] }),
         3 => (0..RUNS).prop_map(|run| Op::Remove { run }),
-        1 => chore.prop_map(Op::Chore),
+        1 => restart,
     ];
     (keep(), routers(), prop::collection::vec(op, 1..60)).prop_map(|(keep, router, ops)| Plan {
         keep,
@@ -133,19 +137,14 @@ impl OnDisk {
 }
 
 impl Subject for OnDisk {
-    type Chore = Chore;
+    type Restart = Restart;
 
     fn log(&self) -> &Arc<dyn EventLog> {
         &self.log.as_ref().unwrap().1
     }
 
-    fn needs_it_alone(chore: &Chore) -> bool {
-        matches!(chore, Chore::Reopen { .. })
-    }
-
-    fn perform(&mut self, chore: &Chore) {
-        let Chore::Reopen { clean, keep } = chore;
-        self.reopen(*clean, *keep);
+    fn restart(&mut self, how: &Restart) {
+        self.reopen(how.clean, how.keep);
     }
 }
 
@@ -218,7 +217,8 @@ fn a_reader_sees_the_filtered_log_once_and_in_order() {
     println!(
         "{plans} plans: {tally:?}; {pruned} events taken away, {clean} clean and {unclean} unclean restarts"
     );
-    let figures = [tally.appended, tally.events, tally.gaps, tally.resumed, tally.removed, clean, unclean];
+    let Tally { appended, events, gaps, resumed, removed, saved, forgotten } = tally;
+    let figures = [appended, events, gaps, resumed, removed, saved, forgotten, clean, unclean];
     assert!(plans >= cases as usize && figures.iter().all(|figure| *figure > 0) && pruned > 0);
 }
 

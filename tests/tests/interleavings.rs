@@ -51,22 +51,18 @@ fn plans() -> impl Strategy<Value = Plan> {
     })
 }
 
-/// Nothing befalls it from outside.
+/// Nothing is left of it to be opened again.
 struct InMemory(Arc<dyn EventLog>);
 
 impl Subject for InMemory {
-    type Chore = Infallible;
+    type Restart = Infallible;
 
     fn log(&self) -> &Arc<dyn EventLog> {
         &self.0
     }
 
-    fn needs_it_alone(chore: &Infallible) -> bool {
-        match *chore {}
-    }
-
-    fn perform(&mut self, chore: &Infallible) {
-        match *chore {}
+    fn restart(&mut self, how: &Infallible) {
+        match *how {}
     }
 }
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use core_events::{
     Cursor, EndReason, Envelope, Epoch, ExecutionId, ExecutionState, Filter, Gap, Offset, Record,
-    ports::{Delivery, EventLog, LookupError, ReadRange, Scope},
+    ports::{Delivery, EventLog, ListQuery, LookupError, ReadRange, Scope},
 };
 
 use super::world::Tally;
@@ -237,7 +237,7 @@ impl Model {
         }
     }
 
-    /// I2: the state is the fold of everything, whatever is gone.
+    /// I2: the state is the fold of everything, whatever is gone; and so is the line in the list of runs.
     ///
     /// # Panics
     ///
@@ -249,10 +249,20 @@ impl Model {
             let id = record.execution.clone();
             states.entry(id.clone()).or_insert_with(|| ExecutionState::new(id)).apply(&envelope);
         }
+        let all = ListQuery { limit: usize::MAX, ..ListQuery::default() };
+        let listed = log.list(&all).await.unwrap();
         for (id, expected) in states {
+            let lines: Vec<_> = listed.iter().filter(|run| run.execution_id == id).collect();
+            if let [line] = lines[..] {
+                let events = self.records.iter().filter(|record| record.root == id).count();
+                assert_eq!((&line.status, line.ended_at), (&expected.status, expected.ended_at), "I2");
+                assert_eq!(line.events, events as u64, "I2");
+            }
+            let root = self.records.iter().any(|record| record.root == id);
             match log.state(&id).await {
                 Ok((state, cursor)) => {
                     assert_eq!(state, expected, "I2");
+                    assert_eq!(lines.len(), usize::from(root), "each root run is listed once");
                     let last = self.records.iter().rfind(|record| record.execution == id).unwrap();
                     let fits = last.offset <= cursor.offset && cursor.offset <= self.head();
                     assert!(

@@ -6,9 +6,9 @@ use router::RouterOptions;
 
 use super::cast::{FILTERS, Kind, RUNS, SUBS};
 
-/// One step of a plan. `C` is what befalls the log beside what its port offers.
+/// One step of a plan. `R` is how the log can end and be opened again.
 #[derive(Debug, Clone)]
-pub enum Op<C> {
+pub enum Op<R> {
     /// Appends next to each other.
     Publish {
         /// Which run.
@@ -60,8 +60,15 @@ pub enum Op<C> {
     Close,
     /// All readers go, and a new router begins on the same log: nothing is in its tail.
     Reroute,
-    /// Something befalls the log.
-    Chore(C),
+    /// The log ends and is opened again.
+    Restart {
+        /// How.
+        how: R,
+        /// A run that logs meanwhile,
+        run: usize,
+        /// so many lines that are on their way when the log ends.
+        lines: usize,
+    },
 }
 
 /// What a reader asks for.
@@ -110,7 +117,7 @@ pub fn routers() -> impl Strategy<Value = RouterOptions> {
 }
 
 /// A step that any log can take.
-pub fn ops<C: Clone + std::fmt::Debug + 'static>() -> BoxedStrategy<Op<C>> {
+pub fn ops<R: Clone + std::fmt::Debug + 'static>() -> BoxedStrategy<Op<R>> {
     let kind = prop_oneof![8 => Just(Kind::Log), 8 => (0_u8..3).prop_map(Kind::Node), 2 => Just(Kind::End)];
     let facts = prop::collection::vec((prop::option::of(0..SUBS), kind), 1..5);
     let budget = (1_usize..6, prop_oneof![Just(1_usize), Just(400), Just(usize::MAX)])

@@ -14,8 +14,8 @@ use std::{
 use core_events::{
     Cursor, EndReason, Epoch, ExecutionId, Filter, Offset,
     ports::{
-        AppendError, Budget, Delivery, EventLog, LookupError, MessageRouter, RemoveError, Start,
-        StreamSource, SubscribeError, SubscribeRequest, Subscribed, Subscription,
+        AppendError, Budget, Delivery, EventLog, LookupError, MessageRouter, ReadRange, RemoveError, Scope,
+        Start, StreamSource, SubscribeError, SubscribeRequest, Subscribed, Subscription,
     },
 };
 use futures_util::future::join_all;
@@ -33,17 +33,14 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A log that is tried.
 pub trait Subject {
-    /// What befalls it beside what its port offers.
-    type Chore;
+    /// How it can end and be opened again.
+    type Restart;
 
     /// It, at present.
     fn log(&self) -> &Arc<dyn EventLog>;
 
-    /// Whether nobody else may hold the log meanwhile.
-    fn needs_it_alone(chore: &Self::Chore) -> bool;
-
-    /// Does it. What was appended is there behind it, and its cursors hold.
-    fn perform(&mut self, chore: &Self::Chore);
+    /// Lets it end and opens it again, while nobody else holds it. What was appended is there behind it, and its cursors hold.
+    fn restart(&mut self, how: &Self::Restart);
 }
 
 /// What was seen, so that a test can tell that it saw something.
@@ -59,6 +56,10 @@ pub struct Tally {
     pub resumed: usize,
     /// Runs that were deleted.
     pub removed: usize,
+    /// Events that were on their way when the log ended, and got there.
+    pub saved: usize,
+    /// And those that did not.
+    pub forgotten: usize,
 }
 
 /// A router on a log, its readers, and the model.
@@ -108,7 +109,7 @@ impl<S: Subject> World<S> {
     /// # Panics
     ///
     /// If something is not as it must be.
-    pub async fn run(subject: S, cast: Cast, options: RouterOptions, ops: &[Op<S::Chore>]) -> (S, Tally) {
+    pub async fn run(subject: S, cast: Cast, options: RouterOptions, ops: &[Op<S::Restart>]) -> (S, Tally) {
         let log = subject.log();
         let router = Some(Router::new(Arc::clone(log), options.clone()));
         let model = Model::behind(log.head());
@@ -142,7 +143,7 @@ impl<S: Subject> World<S> {
         self.router.as_ref().unwrap()
     }
 
-    async fn step(&mut self, op: &Op<S::Chore>) {
+    async fn step(&mut self, op: &Op<S::Restart>) {
         let of =
             |reader: &usize| Some(reader % self.readers.len().max(1)).filter(|_| !self.readers.is_empty());
         match op {
@@ -177,14 +178,8 @@ impl<S: Subject> World<S> {
                 self.router().close(EndReason::Shutdown);
                 self.closed = self.closed.or(Some(self.model.head()));
             }
-            Op::Reroute => self.reroute(|_| {}),
-            Op::Chore(chore) if S::needs_it_alone(chore) => {
-                let before = self.log().epoch();
-                self.reroute(|subject| subject.perform(chore));
-                assert_eq!(self.log().epoch(), before, "I7: the log goes on living");
-                assert_eq!(self.log().head(), self.model.head(), "I6: nothing is forgotten");
-            }
-            Op::Chore(chore) => self.subject.perform(chore),
+            Op::Reroute => self.reroute(|_| {}).await,
+            Op::Restart { how, run, lines } => self.restart(how, *run, *lines).await,
         }
         assert_eq!(self.router().stats().subscriptions, self.readers.len(), "I13");
     }
@@ -254,14 +249,48 @@ impl<S: Subject> World<S> {
         }
     }
 
-    /// What a restart does.
-    fn reroute(&mut self, between: impl FnOnce(&mut S)) {
-        for watcher in self.readers.drain(..) {
-            self.model.check_prefix(&watcher.stream);
+    /// I6: what any reader saw is there when the log is opened again, be it that nobody was told that it was appended.
+    async fn restart(&mut self, how: &S::Restart, run: usize, lines: usize) {
+        let root = self.cast.run(run);
+        let ended = self.model.records.iter().any(|r| r.terminal.is_some() && r.execution == root);
+        // Of a run that the log knows already: the first poll of an append has nothing to wait for but the disk.
+        self.publish(run, &[(None, Kind::Log)]).await;
+        let (log, lines) = (Arc::clone(self.log()), if ended { 0 } else { lines });
+        let append = || log.append(vec![self.cast.fact(run, None, Kind::Log)].into());
+        let mut on_their_way: Vec<_> = (0..lines).map(|_| append()).collect();
+        let mut told = 0;
+        for line in &mut on_their_way {
+            told += usize::from(matches!(futures_util::poll!(line), Poll::Ready(Ok(_))));
         }
+        for reader in 0..self.readers.len() {
+            while self.poll(reader, Budget { events: 7, bytes: 2_000 }).await {}
+        }
+        drop(on_their_way);
+        let epoch = log.epoch();
+        drop(log);
+        let before = self.model.records.len();
+        self.reroute(|subject| subject.restart(how)).await;
+        let kept = self.model.records.len() - before;
+        assert!(told <= kept && kept <= lines, "of {lines} lines {told} were appended, {kept} are there");
+        self.tally.saved += kept;
+        self.tally.forgotten += lines - kept;
+        assert_eq!(self.log().epoch(), epoch, "I7: the log goes on living");
+    }
+
+    /// What a restart does.
+    async fn reroute(&mut self, between: impl FnOnce(&mut S)) {
+        let streams: Vec<Stream> = self.readers.drain(..).map(|watcher| watcher.stream).collect();
         self.router = None;
         between(&mut self.subject);
-        self.router = Some(Router::new(Arc::clone(self.subject.log()), self.options.clone()));
+        let log = Arc::clone(self.subject.log());
+        let (after, up_to) = (self.model.head(), log.head());
+        assert!(after <= up_to, "I6: nothing is forgotten");
+        let all =
+            ReadRange { scope: Scope::All, after, up_to, max_records: usize::MAX, max_bytes: usize::MAX };
+        self.model.take(&log.read(all).await.unwrap().records);
+        assert_eq!(self.model.head(), up_to, "I1");
+        streams.iter().for_each(|stream| self.model.check_prefix(stream));
+        self.router = Some(Router::new(log, self.options.clone()));
         self.closed = None;
     }
 
@@ -442,11 +471,13 @@ impl<S: Subject> World<S> {
 
 impl AddAssign for Tally {
     fn add_assign(&mut self, other: Self) {
-        let Self { appended, events, gaps, resumed, removed } = other;
+        let Self { appended, events, gaps, resumed, removed, saved, forgotten } = other;
         self.appended += appended;
         self.events += events;
         self.gaps += gaps;
         self.resumed += resumed;
         self.removed += removed;
+        self.saved += saved;
+        self.forgotten += forgotten;
     }
 }
