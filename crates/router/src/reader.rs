@@ -226,8 +226,9 @@ impl Subscription for Reader {
                 }
                 Step::Behind => {
                     self.waits = true;
-                    let Member { view, ticket, .. } = &self.member;
-                    if ready!(view.catch_up(&self.log, *ticket, self.position, cx)).is_err() {
+                    let Member { live, view, ticket, .. } = &self.member;
+                    let log = (&self.log, &*live.flusher);
+                    if ready!(view.catch_up(log, *ticket, self.position, cx)).is_err() {
                         return Poll::Ready(self.finish(EndReason::Error, self.position));
                     }
                     self.waits = false;

@@ -240,6 +240,8 @@ impl View {
         let mut waiting = self.wakers.lock();
         waiting.unplan(None);
         waiting.take(wakers);
+        drop(waiting);
+        self.resume();
     }
 
     /// It is time to wake the readers for what came since they were woken last.
@@ -247,6 +249,8 @@ impl View {
         let mut waiting = self.wakers.lock();
         waiting.unplan(Some(now));
         waiting.take(wakers);
+        drop(waiting);
+        self.resume();
     }
 
     /// `records`, all in scope, have their place and are not stored.
@@ -351,6 +355,11 @@ impl View {
         let cache = self.cache.read();
         let segment = cache.at(position).map(|segment| segment.to);
         segment.or_else(|| cache.void(position).map(|void| void.to))
+    }
+
+    /// Whether so many bytes fit in without making room.
+    fn has_room(&self, bytes: usize) -> bool {
+        self.cache.read().bytes + bytes <= self.max_bytes
     }
 
     /// The life of what is here, and where the next of it begins behind `position`.

@@ -6,8 +6,12 @@ use std::{
     future::Future,
     ops::{Bound, Range},
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, Wake, Waker, ready},
+    time::Duration,
 };
 
 use core_events::{
@@ -15,8 +19,10 @@ use core_events::{
     ports::{EventLog, ReadBatch, ReadError, ReadRange},
 };
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use super::{Ticket, View};
+use crate::flusher::Flusher;
 
 /// Read from the log at once.
 const READ_RECORDS: usize = 512;
@@ -25,16 +31,27 @@ const READ_BYTES: usize = 256 * 1024;
 /// So many are woken to go on with a read; one would do, if it is not held up.
 const WOKEN: usize = 4;
 
+/// What a reader takes to deliver what was read at once, about.
+const PER_READER: Duration = Duration::from_micros(200);
+
+/// So far ahead of the readers the log may be read.
+const AHEAD: Duration = Duration::from_millis(5);
+
 /// The readers of a view that wait for the log, and what is being read for them.
 ///
 /// One read is on its way at a time, polled by whichever of them is awake. The next one is for the reader that comes next
 /// behind it, and from the beginning again when there is none: so readers that are spread over the log gather at
 /// one place in it, and each part is read about once for all of them.
+///
+/// Where the view has no room for more, the next read waits till the readers of the last ones have had time to deliver them: else
+/// they would find them gone, and have them read again.
 #[derive(Debug, Default)]
 pub(super) struct CatchUp {
     waiting: Arc<Mutex<Waiting>>,
     /// Never waited for: who finds it taken is woken by the one who has it.
     reading: Mutex<Reading>,
+    /// Whether the next read waits till the view is flushed.
+    rests: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -51,6 +68,8 @@ struct Reading {
     flight: Option<Flight>,
     /// Where the last read ended.
     sweep: Offset,
+    /// Till then the readers deliver what was read, about.
+    busy: Option<Instant>,
 }
 
 /// A read on its way.
@@ -89,8 +108,8 @@ pub(super) enum Taken {
 impl View {
     /// Has what comes behind `position` read. Ready when it is worth looking again.
     pub(crate) fn catch_up(
-        &self,
-        log: &Arc<dyn EventLog>,
+        self: &Arc<Self>,
+        (log, flusher): (&Arc<dyn EventLog>, &Flusher),
         ticket: Ticket,
         position: Offset,
         cx: &mut Context<'_>,
@@ -107,7 +126,7 @@ impl View {
         // Whoever has the lock sees this reader waiting, and wakes somebody when it goes.
         let Some(mut reading) = self.catch_up.reading.try_lock() else { return Poll::Pending };
         let mut wakers = Vec::new();
-        let outcome = self.drive(&mut reading, log, (id, position), &mut wakers);
+        let outcome = self.drive(&mut reading, (log, flusher), (id, position), &mut wakers);
         let sweep = reading.sweep;
         drop(reading);
         wakers.into_iter().for_each(Waker::wake);
@@ -136,9 +155,9 @@ impl View {
     }
 
     fn drive(
-        &self,
+        self: &Arc<Self>,
         reading: &mut Reading,
-        log: &Arc<dyn EventLog>,
+        (log, flusher): (&Arc<dyn EventLog>, &Flusher),
         (id, position): (u64, Offset),
         wakers: &mut Vec<Waker>,
     ) -> Poll<Result<(), Failed>> {
@@ -154,6 +173,7 @@ impl View {
                             return Poll::Ready(Ok(()));
                         }
                     }
+                    None if self.rests(reading, flusher) => return Poll::Pending,
                     None => reading.flight = Some(self.take_off(log, target, None)),
                 }
                 continue;
@@ -175,7 +195,9 @@ impl View {
                 Taken::Stale => {}
                 Taken::Until(until) => {
                     reading.sweep = until;
+                    let before = wakers.len();
                     self.catch_up.waiting.lock().take(from..until, id, wakers);
+                    reading.occupy(wakers.len() - before + 1, flusher);
                     if (from..until).contains(&position) {
                         return Poll::Ready(Ok(()));
                     }
@@ -185,6 +207,23 @@ impl View {
                     return Poll::Ready(Err(Failed));
                 }
             }
+        }
+    }
+
+    /// Whether the next read is to wait. Somebody is woken when it has waited long enough.
+    fn rests(self: &Arc<Self>, reading: &Reading, flusher: &Flusher) -> bool {
+        let Some(due) = reading.busy.and_then(|busy| busy.checked_sub(AHEAD)) else { return false };
+        if self.has_room(READ_BYTES) || flusher.now().is_none_or(|now| now >= due) {
+            return false;
+        }
+        self.catch_up.rests.store(true, Ordering::Release);
+        flusher.plan(self, due)
+    }
+
+    /// Goes on with reading if that was left till now.
+    pub(super) fn resume(&self) {
+        if self.catch_up.rests.swap(false, Ordering::AcqRel) {
+            self.catch_up.wake_some(0);
         }
     }
 
@@ -224,6 +263,16 @@ impl Wake for Signal {
     fn wake(self: Arc<Self>) {
         let some = self.waiting.lock().some(self.near);
         some.into_iter().flatten().for_each(Waker::wake);
+    }
+}
+
+// === impl Reading ===
+
+impl Reading {
+    /// So many readers have something to deliver.
+    fn occupy(&mut self, readers: usize, flusher: &Flusher) {
+        let takes = PER_READER.saturating_mul(u32::try_from(readers).unwrap_or(u32::MAX));
+        self.busy = flusher.now().map(|now| self.busy.unwrap_or(now).max(now) + takes);
     }
 }
 

@@ -84,6 +84,16 @@ async fn threads_read_the_log_once() {
     assert!(read <= EVENTS * 5 / 4, "{read} records were read of {EVENTS}");
 }
 
+/// The clock goes on only when all readers wait: as if they delivered in no time.
+#[tokio::test(start_paused = true)]
+async fn a_small_view_still_serves_many_with_few_reads() {
+    for kib in [400, 200, 100] {
+        let options = RouterOptions { view_bytes: kib * 1024, ..RouterOptions::default() };
+        let (read, _) = catch_up(3, options, None, 300).await;
+        assert!(read <= EVENTS * 3, "{kib} KiB: {read} records were read of {EVENTS}");
+    }
+}
+
 #[tokio::test]
 async fn who_leaves_holds_nobody_up() {
     let (_log, router) = full(50, RouterOptions::default()).await;
