@@ -207,11 +207,7 @@ impl SqliteLog {
             if turn.is_some() {
                 room.as_mut().enable();
             }
-            let refusal = {
-                let now = shared.clock.now();
-                shared.sequencer.lock().enqueue(append, &found, now)
-            };
-            match refusal {
+            match shared.enqueue(append, &found) {
                 Ok(enqueued) => return Ok(enqueued),
                 Err(Refusal::Error(error)) => return Err(error),
                 Err(Refusal::LookUp(ids)) => {

@@ -10,9 +10,10 @@ use std::{
 };
 
 use core_events::{
-    ExecutionId, ExecutionState, Fact, Offset, Record, Timestamp,
+    Envelope, ExecutionId, ExecutionState, Fact, Offset, Record, Seq, Timestamp,
     ports::{Append, AppendError, ExecutionInfo, LogProblemKind, ProducerBatch, RunSummary, Unstored},
 };
+use parking_lot::Mutex;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
@@ -76,6 +77,17 @@ pub(crate) enum Stop {
     AtOnce,
 }
 
+/// The right to append to a run. It is taken before the lock on the sequencer.
+pub(crate) type Turn = Arc<Mutex<()>>;
+
+/// Facts that are encoded, and lack nothing but their offsets.
+#[derive(Debug)]
+pub(crate) struct Sealed {
+    root: ExecutionId,
+    envelopes: Vec<Envelope>,
+    records: Vec<Record>,
+}
+
 /// What was enqueued.
 #[derive(Debug)]
 pub(crate) struct Enqueued {
@@ -83,7 +95,7 @@ pub(crate) struct Enqueued {
     pub(crate) done: oneshot::Receiver<bool>,
     /// Whether the writer must be woken.
     pub(crate) wake: bool,
-    /// Whether [`Sequencer::tell`] must be called.
+    /// Whether listeners must be told at once.
     pub(crate) tell: bool,
     /// How many of the records were given up.
     pub(crate) lost: u64,
@@ -98,6 +110,10 @@ pub(crate) enum Refusal {
     LookUp(Vec<ExecutionId>),
     /// No room.
     Full,
+}
+
+fn closing() -> Refusal {
+    AppendError::Unavailable("it is being closed".to_owned()).into()
 }
 
 /// A state, as far as it is known in memory.
@@ -149,53 +165,64 @@ impl Sequencer {
         Ok(this)
     }
 
-    /// Gives the facts of `append` their places, all or none, and takes them out of it.
-    pub(crate) fn enqueue(
+    /// Whose turn it is to append to the run of `root`; `None` if it is not in memory. Who appends holds it from
+    /// [`admit`](Self::admit) to [`push`](Self::push), so that encoding in between holds up nobody else's run.
+    pub(crate) fn turn(&self, root: &ExecutionId) -> Option<Turn> {
+        self.runs.get(root).map(|run| Arc::clone(&run.turn))
+    }
+
+    /// Whether `append` may be pushed now; returns the last `seq` of its run.
+    pub(crate) fn admit(&self, append: &Append, found: &Found) -> Result<Seq, Refusal> {
+        if self.stop.is_some() {
+            return Err(closing());
+        }
+        let seq = self.check(&append.facts, append.batch.as_ref(), found)?;
+        match &self.trouble {
+            Some(trouble) if append.unstored == Unstored::Refuse => {
+                Err(AppendError::Unavailable(trouble.detail.clone()).into())
+            }
+            None if self.bytes() >= self.queue_bytes => Err(Refusal::Full),
+            _ => Ok(seq),
+        }
+    }
+
+    /// Gives what was admitted its places. The only way to fail is that the log closes, or that another run has taken an
+    /// execution in between.
+    pub(crate) fn push(
         &mut self,
-        append: &mut Append,
-        found: &Found,
+        sealed: &mut Sealed,
+        batch: Option<&ProducerBatch>,
         now: Timestamp,
     ) -> Result<Enqueued, Refusal> {
         if self.stop.is_some() {
-            return Err(AppendError::Unavailable("it is being closed".to_owned()).into());
+            return Err(closing());
         }
-        self.check(&append.facts, append.batch.as_ref(), found)?;
-        match &self.trouble {
-            Some(trouble) if append.unstored == Unstored::Refuse => {
-                return Err(AppendError::Unavailable(trouble.detail.clone()).into());
-            }
-            None if self.bytes() >= self.queue_bytes => return Err(Refusal::Full),
-            _ => {}
-        }
-        // Nothing may happen that makes an append break off halfway: first all of it is encoded.
-        let Some(root) = append.facts.first().map(|fact| fact.context.root.clone()) else {
+        let root = &sealed.root;
+        let foreign = |record: &Record| self.roots.get(&record.execution).is_some_and(|known| known != root);
+        if sealed.records.iter().any(foreign) {
             return Err(AppendError::Mixed.into());
-        };
-        let seq = self.runs.get(&root).map_or(0, |run| run.seq);
-        let mut sealed = Vec::with_capacity(append.facts.len());
-        for (place, fact) in (1..).zip(std::mem::take(&mut append.facts)) {
-            sealed.push(fact.seal(seq + place, self.last + place).map_err(AppendError::from)?);
         }
         let first = self.last + 1;
         let run = self.runs.entry(root.clone()).or_insert_with(|| {
             self.roots.insert(root.clone(), root.clone());
-            LiveRun::new(&root, first)
+            LiveRun::new(root, first)
         });
         // An end is never given up, nor what comes with it.
-        let ends = sealed.iter().any(|(_, record)| record.terminal.is_some());
+        let ends = sealed.records.iter().any(|record| record.terminal.is_some());
         let full = self.trouble.is_some() && !ends && {
             let inflight = self.inflight.as_ref().map_or(0, |batch| batch.content.bytes);
             self.waiting.bytes + inflight >= self.backlog_bytes
         };
-        let mut records = Vec::with_capacity(sealed.len());
-        for (envelope, record) in sealed {
+        let mut records = Vec::with_capacity(sealed.records.len());
+        for (envelope, mut record) in sealed.envelopes.iter().zip(sealed.records.drain(..)) {
+            self.last += 1;
+            record.offset = self.last;
             if !run.executions.contains_key(&record.execution) {
                 self.roots.insert(record.execution.clone(), root.clone());
             }
-            if run.apply(&envelope, &record, now) {
+            if run.apply(envelope, &record, now) {
                 self.dirty.push(root.clone());
             }
-            self.last = record.offset;
             let record = Arc::new(record);
             if full {
                 self.waiting.give_up(record.offset);
@@ -205,11 +232,11 @@ impl Sequencer {
             }
             records.push(record);
         }
-        if let Some(batch) = &append.batch {
+        if let Some(batch) = batch {
             run.note(batch);
         }
         if let Some(ended) = run.ended {
-            self.leaving.push_back((ended, root));
+            self.leaving.push_back((ended, root.clone()));
         }
         let tell = self.trouble.is_some();
         if tell {
@@ -221,7 +248,7 @@ impl Sequencer {
     }
 
     /// Whether `facts` may be appended, as far as memory and `found` tell.
-    fn check(&self, facts: &[Fact], batch: Option<&ProducerBatch>, found: &Found) -> Result<(), Refusal> {
+    fn check(&self, facts: &[Fact], batch: Option<&ProducerBatch>, found: &Found) -> Result<Seq, Refusal> {
         let root = &facts.first().ok_or(AppendError::Mixed)?.context.root;
         let run = self.runs.get(root);
         let stored = run.is_none().then(|| self.known(root, found)).transpose();
@@ -264,7 +291,7 @@ impl Sequencer {
                 ended_here.push(execution);
             }
         }
-        Ok(())
+        Ok(run.map_or(0, |run| run.seq))
     }
 
     /// What the store knows of `id`, which memory doesn't know; `Err` if it must be asked.
@@ -445,6 +472,22 @@ impl Sequencer {
         let inflight = self.inflight.iter().flat_map(|batch| &batch.content.records);
         let mut all = inflight.chain(&self.waiting.records).take_while(|record| record.offset <= shown);
         all.find(|record| record.seq == seq && &record.root == root).cloned()
+    }
+}
+
+// === impl Sealed ===
+
+impl Sealed {
+    /// Encodes `facts` as those behind `seq` of their run.
+    pub(crate) fn new(facts: Vec<Fact>, seq: Seq) -> Result<Self, AppendError> {
+        let root = facts.first().ok_or(AppendError::Mixed)?.context.root.clone();
+        let (mut envelopes, mut records) = (Vec::with_capacity(facts.len()), Vec::with_capacity(facts.len()));
+        for (place, fact) in (1..).zip(facts) {
+            let (envelope, record) = fact.seal(seq + place, 0)?;
+            envelopes.push(envelope);
+            records.push(record);
+        }
+        Ok(Self { root, envelopes, records })
     }
 }
 

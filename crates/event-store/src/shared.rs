@@ -10,7 +10,7 @@ use std::{
 
 use core_events::{
     Epoch, ExecutionId, Offset,
-    ports::{Clock, CommitListener, LogProblem, LogProblemKind},
+    ports::{Append, Clock, CommitListener, LogProblem, LogProblemKind},
 };
 use parking_lot::{Condvar, Mutex, RwLock};
 use tokio::sync::Notify;
@@ -19,7 +19,7 @@ use crate::{
     options::StoreOptions,
     queue::{Batch, Piece, Waiter},
     reads::Readers,
-    sequencer::{Sequencer, Trouble},
+    sequencer::{Enqueued, Found, Refusal, Sealed, Sequencer, Trouble},
     session::Files,
     stats::Counters,
 };
@@ -101,6 +101,32 @@ impl Shared {
     /// Wakes the writer. Whoever calls it has changed what the writer looks at, under the lock.
     pub(crate) fn wake(&self) {
         self.work.notify_one();
+    }
+
+    /// Gives the facts of `append` their places, all or none, and takes them out of it.
+    pub(crate) fn enqueue(&self, append: &mut Append, found: &Found) -> Result<Enqueued, Refusal> {
+        let now = self.clock.now();
+        loop {
+            let root = append.facts.first().map(|fact| &fact.context.root);
+            let turn = root.and_then(|root| self.sequencer.lock().turn(root));
+            let held = turn.as_ref().map(|turn| turn.lock());
+            let mut sequencer = self.sequencer.lock();
+            let seq = sequencer.admit(append, found)?;
+            match append.facts.first().and_then(|fact| sequencer.turn(&fact.context.root)) {
+                // A new run: its first append makes it known to others.
+                None => {
+                    let mut sealed = Sealed::new(std::mem::take(&mut append.facts), seq)?;
+                    return sequencer.push(&mut sealed, append.batch.as_ref(), now);
+                }
+                Some(now) if turn.as_ref().is_none_or(|turn| !Arc::ptr_eq(turn, &now)) => continue,
+                Some(_) => {}
+            }
+            drop(sequencer);
+            let mut sealed = Sealed::new(std::mem::take(&mut append.facts), seq)?;
+            let enqueued = self.sequencer.lock().push(&mut sealed, append.batch.as_ref(), now);
+            drop(held);
+            return enqueued;
+        }
     }
 
     /// `batch` is committed: shows it.

@@ -13,11 +13,13 @@ use core_events::{
 use indexmap::IndexMap;
 use serde::Serialize;
 
+use super::Turn;
 use crate::queue::{ExecutionRow, ProducerRow, RunRow};
 
 /// A root run, its sub-runs with it.
 #[derive(Debug)]
 pub(crate) struct LiveRun {
+    pub(super) turn: Turn,
     /// The offset of its first record, and its id in the store.
     pub(super) id: u64,
     pub(super) last: Offset,
@@ -76,6 +78,7 @@ impl LiveRun {
     /// A run whose first record gets the position `id`.
     pub(super) fn new(root: &ExecutionId, id: u64) -> Self {
         let mut run = Self {
+            turn: Turn::default(),
             id,
             last: 0,
             seq: 0,
