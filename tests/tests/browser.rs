@@ -53,7 +53,7 @@ async fn the_page_shows_a_node_running_before_it_can_end() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_shows_what_fell_into_a_gap_of_its_stream() {
-    let serve = Serve::with(&[("DIPEO_LOG_MAX_EVENTS_PER_RUN", "20")]);
+    let serve = Serve::with(&[("DIPEO_LOG_STORE", "memory"), ("DIPEO_LOG_MAX_EVENTS_PER_RUN", "20")]);
     let work = "for i in $(seq 200); do echo $i; done; while [ ! -e go ]; do sleep 0.02; done";
     let id = serve.run(&diagrams::bash(work)).await;
     wait::until("all lines", async || {

@@ -171,7 +171,7 @@ async fn with_default_bounds_the_stalled_client_gets_everything() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn with_500_events_a_run_the_stalled_client_is_told_exactly_what_it_missed() {
-    let env = [("DIPEO_LOG_MAX_EVENTS_PER_RUN", "500")];
+    let env = [("DIPEO_LOG_STORE", "memory"), ("DIPEO_LOG_MAX_EVENTS_PER_RUN", "500")];
     // Twice what the kernel takes for one socket, so that the client really falls behind what the log holds.
     let line = 6_000;
     let _turn = ONE_AT_A_TIME.lock().await;
