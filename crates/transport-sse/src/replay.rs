@@ -213,12 +213,13 @@ impl Replay {
                 continue;
             }
             if events == 0 {
-                self.schedule.shown(due);
+                self.schedule.resume(due);
             }
             if !wanted && self.unreported + 1 >= UNREPORTED && events > 0 {
                 break;
             }
             let Some((cursor, record)) = self.events.pop_front() else { break };
+            self.schedule.pass(record.time);
             self.position = cursor;
             if wanted {
                 SseEncoder.encode(&record, &self.position, &mut out);

@@ -27,16 +27,17 @@ struct Shared {
     waiting: AtomicWaker,
 }
 
-/// The events of one block; gives their room back when its last slice is gone.
+/// The events of one block; gives their room back.
 #[derive(Debug)]
 struct Stay {
     events: usize,
     window: Arc<Shared>,
 }
 
+/// The end of a block: a transport writes in order, so that all before it is written, too, when it is gone.
 struct Guarded {
     bytes: Bytes,
-    _stay: Arc<Stay>,
+    _stay: Stay,
 }
 
 // === impl Window ===
@@ -52,15 +53,23 @@ impl Window {
         self.room().map_or(Poll::Pending, Poll::Ready)
     }
 
-    /// The same bytes, whose `events` count as outstanding until all slices are dropped.
+    /// The same bytes, whose `events` count as outstanding until the last slice is dropped.
     pub(crate) fn admit(
         &self,
         slices: impl IntoIterator<Item = Bytes>,
         events: usize,
     ) -> impl Iterator<Item = Bytes> {
         self.0.outstanding.fetch_add(events, Ordering::AcqRel);
-        let stay = Arc::new(Stay { events, window: Arc::clone(&self.0) });
-        slices.into_iter().map(move |bytes| Bytes::from_owner(Guarded { bytes, _stay: Arc::clone(&stay) }))
+        let mut stay = Some(Stay { events, window: Arc::clone(&self.0) });
+        let mut slices = slices.into_iter().peekable();
+        std::iter::from_fn(move || {
+            let bytes = slices.next()?;
+            let stay = if slices.peek().is_none() { stay.take() } else { None };
+            Some(match stay {
+                Some(stay) => Bytes::from_owner(Guarded { bytes, _stay: stay }),
+                None => bytes,
+            })
+        })
     }
 
     fn room(&self) -> Option<usize> {
@@ -85,7 +94,7 @@ impl AsRef<[u8]> for Guarded {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicUsize;
+    use std::{collections::VecDeque, sync::atomic::AtomicUsize};
 
     use futures_util::task::{ArcWake, waker};
 
@@ -109,10 +118,10 @@ mod tests {
         let waker = waker(Arc::clone(&count));
         let mut cx = Context::from_waker(&waker);
         assert_eq!(window.poll_room(&mut cx), Poll::Ready(100));
-        let mut first: Vec<Bytes> = window.admit([X, X], 60).collect();
+        let mut first: VecDeque<Bytes> = window.admit([X, X], 60).collect();
         let second: Vec<Bytes> = window.admit([X], 40).collect();
         assert!(window.poll_room(&mut cx).is_pending());
-        drop(first.pop());
+        drop(first.pop_front());
         assert!(window.poll_room(&mut cx).is_pending(), "a block stays until its last slice is gone");
         assert_eq!(count.0.load(Ordering::SeqCst), 0);
         drop(first);

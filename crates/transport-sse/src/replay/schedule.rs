@@ -13,8 +13,8 @@ const STOPPED_AFTER: Duration = Duration::from_millis(250);
 /// Further away than anybody waits; an instant has an end.
 const NEVER: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
-/// The first event that is shown is shown at once, every other one at its distance from that. Distances are those of the events' times; where
-/// a clock was set back, none.
+/// The first event that is shown is shown at once, every other one at its distance from the one before it: that of the times of both, or none
+/// where a clock was set back between them.
 #[derive(Debug)]
 pub(super) struct Schedule {
     speed: Speed,
@@ -23,10 +23,12 @@ pub(super) struct Schedule {
 
 #[derive(Debug)]
 struct Begun {
-    /// When the first event was shown, and how much later it would have been without the stops.
+    /// When the first event was shown; as much later as the reader was stopped since.
     at: Instant,
-    first: Timestamp,
-    latest: Timestamp,
+    /// The time of the last event.
+    last: Timestamp,
+    /// How much passed between the first and the last, in real time.
+    passed: Duration,
 }
 
 // === impl Schedule ===
@@ -42,21 +44,28 @@ impl Schedule {
         let now = Instant::now();
         let begun = match &mut self.begun {
             Some(begun) => begun,
-            None if wanted => self.begun.insert(Begun { at: now, first: time, latest: time }),
+            None if wanted => self.begun.insert(Begun { at: now, last: time, passed: Duration::ZERO }),
             None => return now,
         };
-        begun.latest = begun.latest.max(time);
-        let distance = self.speed.scale(begun.latest.since(begun.first));
+        let distance = self.speed.scale(begun.passed.saturating_add(time.since(begun.last)));
         begun.at.checked_add(distance).unwrap_or(now + NEVER).min(now + NEVER)
     }
 
-    /// That what was `due` is shown now.
-    pub(super) fn shown(&mut self, due: Instant) {
+    /// That time stood still since `due`, if it is so long ago that nobody can have asked.
+    pub(super) fn resume(&mut self, due: Instant) {
         let late = Instant::now().saturating_duration_since(due);
         if let Some(begun) = &mut self.begun
             && late > STOPPED_AFTER
         {
             begun.at += late;
+        }
+    }
+
+    /// That the next event, which happened at `time`, is now the last.
+    pub(super) fn pass(&mut self, time: Timestamp) {
+        if let Some(begun) = &mut self.begun {
+            begun.passed = begun.passed.saturating_add(time.since(begun.last));
+            begun.last = time;
         }
     }
 }

@@ -159,10 +159,10 @@ async fn events_come_at_their_distance_divided_by_the_speed() {
     ];
     let world = World::new(100, facts).await;
     for (speed, expected) in [
-        ("1", [0, 100, 100, 5_000, 5_000, 6_000, 9_000]),
-        ("10", [0, 10, 10, 500, 500, 600, 900]),
-        ("0.5", [0, 200, 200, 10_000, 10_000, 12_000, 18_000]),
-        ("10000", [0, 1, 1, 1, 1, 1, 1]),
+        ("1", [0, 100, 100, 5_000, 5_000, 8_000, 11_000]),
+        ("10", [0, 10, 10, 500, 500, 800, 1_100]),
+        ("0.5", [0, 200, 200, 10_000, 10_000, 16_000, 22_000]),
+        ("10000", [0, 1, 1, 1, 1, 1, 2]),
     ] {
         let frames = world.all(&format!("a?speed={speed}")).await;
         assert_eq!(times(&frames), expected, "speed {speed}");
@@ -170,11 +170,11 @@ async fn events_come_at_their_distance_divided_by_the_speed() {
     }
     // From a cursor on, the first one comes at once.
     let cursor = world.log.epoch().at(3);
-    assert_eq!(times(&world.all(&format!("a?speed=10&from={cursor}")).await), [0, 0, 100, 400]);
+    assert_eq!(times(&world.all(&format!("a?speed=10&from={cursor}")).await), [0, 0, 300, 600]);
     // With a filter the first that passes does, and the others keep their distance; so does the end.
     let frames = world.all("a?speed=10&types=EXECUTION_LOG").await;
-    assert_eq!(times(&frames), [0, 0, 490, 490, 590]);
-    assert_eq!(frames.last().unwrap().after.as_millis(), 890);
+    assert_eq!(times(&frames), [0, 0, 490, 490, 790]);
+    assert_eq!(frames.last().unwrap().after.as_millis(), 1_090);
 }
 
 #[tokio::test(start_paused = true)]
