@@ -6,6 +6,7 @@
 //! - What the disk can't take at present waits in a bounded backlog; nothing that fails here panics (I12).
 //! - [`schema`] is the file's format; [`session`] decides whether cursors of an earlier life still hold (I7).
 
+mod checkpoint;
 mod faults;
 mod log;
 mod lookups;

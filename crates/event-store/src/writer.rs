@@ -15,6 +15,7 @@ use rusqlite::Connection;
 use tokio::{sync::oneshot, time::Instant};
 
 use crate::{
+    checkpoint::Checkpoints,
     faults,
     queue::Batch,
     remove,
@@ -39,7 +40,7 @@ const QUIET: Duration = Duration::from_millis(50);
 const SMALL_WAL: u64 = 1024 * 1024;
 
 /// Bytes of the write-ahead log, about, at which a checkpoint comes in any case.
-const LARGE_WAL: u64 = 32 * 1024 * 1024;
+const LARGE_WAL: u64 = 64 * 1024 * 1024;
 
 /// The first wait after a commit that failed; it doubles up to the second.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(25), Duration::from_secs(1));
@@ -82,7 +83,8 @@ pub(crate) struct Writer {
     retention: Retention,
     /// Jobs that wait for the batch that was taken with them.
     jobs: Vec<Job>,
-    /// Bytes of the write-ahead log, about.
+    checkpoints: Checkpoints,
+    /// Bytes that the write-ahead log got since the last checkpoint began, about.
     wal: u64,
     /// Whether space was given free that a checkpoint hands back.
     shrinks: bool,
@@ -129,9 +131,11 @@ impl Job {
 impl Writer {
     pub(crate) fn new(shared: Arc<Shared>, opener: Opener, conn: Connection, session: Session) -> Self {
         let retention = Retention::new(&shared.options);
+        let checkpoints = Checkpoints::new(opener.files.main.clone());
         Self {
             shared,
             opener,
+            checkpoints,
             store: Store::Open(conn),
             session,
             retention,
@@ -169,7 +173,7 @@ impl Writer {
     }
 
     fn next(&mut self) -> Next {
-        let busy = self.more || self.shrinks || self.wal >= SMALL_WAL;
+        let busy = self.more || self.shrinks || self.wal >= SMALL_WAL || self.checkpoints.is_running();
         let timeout = if busy { QUIET } else { CHORES };
         let shared = Arc::clone(&self.shared);
         let mut sequencer = shared.sequencer.lock();
@@ -221,8 +225,8 @@ impl Writer {
             Ok(()) => {
                 self.shared.committed(batch, begun.elapsed());
                 self.backoff = BACKOFF.0;
-                // A commit writes whole pages: some of each table and index, and the contents.
-                self.wal += 6 * 4096 + batch.content.bytes as u64 * 3 / 2;
+                // A commit writes whole pages: some of each table, one of the index for each run, and the contents.
+                self.wal += (4 + batch.runs.len() as u64) * 4096 + batch.content.bytes as u64 * 3 / 2;
                 true
             }
             Err(error) => {
@@ -267,6 +271,7 @@ impl Writer {
     fn replace(&mut self) -> Result<(), StoreError> {
         let shared = Arc::clone(&self.shared);
         // No connection may be left that writes into the old files.
+        self.checkpoints.wait();
         self.store = Store::Lost;
         shared.readers.renew();
         let opened = self.opener.replace(shared.clock.now(), shared.head())?;
@@ -328,7 +333,10 @@ impl Writer {
         let due = now >= self.chores_at;
         if due {
             self.chores_at = now + CHORES;
-            self.look();
+            // A checkpoint may be making the file smaller just now.
+            if !self.checkpoints.is_running() {
+                self.look();
+            }
             self.session.progress(&self.opener.files, self.shared.head(), false);
         }
         let Store::Open(conn) = &mut self.store else { return };
@@ -350,17 +358,23 @@ impl Writer {
                 Err(error) => return self.chore_failed(&error),
             }
         }
-        let quiet_enough = quiet && (self.wal >= SMALL_WAL || (self.shrinks && !self.more));
-        if quiet_enough || self.wal >= LARGE_WAL {
-            match checkpoint(conn) {
-                Ok(()) => (self.wal, self.shrinks) = (0, false),
-                Err(error) => {
-                    // Not again after the very next commit.
-                    self.wal = self.wal.min(LARGE_WAL / 2);
-                    return self.chore_failed(&error);
+        match self.checkpoints.finish(conn) {
+            Some(Ok(())) => {
+                self.wal = 0;
+                self.session.progress(&self.opener.files, self.shared.head(), true);
+            }
+            Some(Err(error)) => self.chore_failed(&error),
+            None if self.checkpoints.is_running() => {}
+            None => {
+                let quiet_enough = quiet && (self.wal >= SMALL_WAL || (self.shrinks && !self.more));
+                if quiet_enough || self.wal >= LARGE_WAL {
+                    // One that fails is tried again when there is as much to copy again.
+                    (self.wal, self.shrinks) = (0, false);
+                    if let Err(error) = self.checkpoints.begin(conn) {
+                        self.chore_failed(&error);
+                    }
                 }
             }
-            self.session.progress(&self.opener.files, self.shared.head(), true);
         }
     }
 
@@ -400,6 +414,7 @@ impl Writer {
 
     /// All is stored: ends the session.
     fn end(mut self) -> bool {
+        self.checkpoints.wait();
         let head = self.shared.head();
         let Store::Open(conn) = &mut self.store else { return false };
         match self.session.end(conn, &self.opener.files, head) {
@@ -410,9 +425,4 @@ impl Writer {
             }
         }
     }
-}
-
-/// Copies the write-ahead log into the main file, as far as no reader needs it where it is.
-fn checkpoint(conn: &Connection) -> rusqlite::Result<()> {
-    conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
 }
