@@ -293,6 +293,43 @@ async fn i15_a_broken_file_leaves_nothing_behind() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_is_cut_leaves_nothing_behind() {
+    use tokio::{io::AsyncWriteExt, net::TcpStream};
+
+    let (source, target) = (Serve::start(), Serve::start());
+    let id = with_failure(&source).await;
+    // Not packed, so that whole lines have been read when it is cut.
+    let text = unpacked(&export(&source, &id).await);
+    let address = target.url.strip_prefix("http://").unwrap();
+    let mut upload = TcpStream::connect(address).await.unwrap();
+    let head = format!(
+        "POST /api/v1/executions/import HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/x-ndjson\r\nContent-Length: {}\r\n\r\n",
+        text.len()
+    );
+    upload.write_all(head.as_bytes()).await.unwrap();
+    upload.write_all(&text.as_bytes()[..text.len() / 2]).await.unwrap();
+    // While it is under way, there is no second one.
+    wait::until("the first lines to be read", async || {
+        match import(&target, packed(format!("{}\n", text.lines().next().unwrap()).as_bytes())).await.0 {
+            409 => Ok(()),
+            other => Err(other),
+        }
+    })
+    .await;
+    assert_eq!(target.get(&format!("/api/v1/executions/{id}")).await.0, 404);
+    drop(upload);
+    wait::until("the cut import to be given up", async || {
+        match import(&target, text.clone().into_bytes()).await.0 {
+            201 => Ok(()),
+            other => Err(other),
+        }
+    })
+    .await;
+    let (before, after) = (stored(&source, &id, 100).await, stored(&target, &id, 100).await);
+    assert_eq!(without_cursors(&after), without_cursors(&before));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_pinned_run_stays_and_a_removed_one_is_gone_everywhere() {
     let mut serve = Serve::with(&[("DIPEO_RETENTION_MAX_RUNS", "1")]);
     let id = serve.run(&diagrams::python("result = 1")).await;
