@@ -187,6 +187,8 @@ struct Moment {
     late: bool,
     /// So long after that, or after the beginning.
     delay: Duration,
+    /// And its successor is killed as well, as soon as it serves.
+    again: bool,
 }
 
 /// What a moment showed.
@@ -251,6 +253,10 @@ async fn kill_at(moment: Moment) -> Shown {
     }
 
     serve.kill();
+    if moment.again {
+        serve.start_again();
+        serve.kill();
+    }
     serve.start_again();
     assert_eq!(serve.get("/health/ready").await.0, 200);
     let mut shown = Shown::default();
@@ -341,7 +347,8 @@ fn offset(frame: &Frame) -> u64 {
 fn moments(count: u32, random: &mut TestRng) -> Vec<Moment> {
     let moment = |at: u32| {
         let within = f64::from(random.next_u32()) / f64::from(u32::MAX);
-        Moment { late: at % 3 == 2, delay: SPAN.mul_f64((f64::from(at) + within) / f64::from(count)) }
+        let delay = SPAN.mul_f64((f64::from(at) + within) / f64::from(count));
+        Moment { late: at % 3 == 2, delay, again: at % 5 == 4 }
     };
     (0..count).map(moment).collect()
 }

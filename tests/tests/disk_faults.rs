@@ -243,11 +243,17 @@ async fn survive(mut serve: Serve, kind: &str, ends_in_it: bool, begin: impl FnO
     let id = talk(&serve).await;
     let reader = Reader::of(&serve, &id).await;
     reader.gets(5, Frame::is_event).await;
+    let theirs = json!({"execution_id": "theirs", "diagram_name": "theirs"});
+    assert_eq!(serve.post("/api/v1/executions", &theirs).await.0, 201);
     begin();
     let problem = health(&serve, Some(kind)).await;
     assert!(!problem["problem"]["detail"].as_str().unwrap().is_empty(), "{problem}");
     assert_eq!(serve.get("/health/live").await.0, 200);
     reader.gets(20, is_unstored).await;
+    // Runs of our own begin and end all the same; an engine that can send its events again is asked to.
+    let brief = serve.run(&diagrams::bash("echo brief")).await;
+    assert_eq!(serve.ended(&brief).await["status"], "COMPLETED");
+    assert_eq!(post_theirs(&serve, "RUNNING").await, 503);
     if ends_in_it {
         serve.put("enough", "");
         let state = serve.ended(&id).await;
@@ -270,11 +276,21 @@ async fn survive(mut serve: Serve, kind: &str, ends_in_it: bool, begin: impl FnO
         let whole = whole(&serve, &id).await;
         check(&serve, &id, &frames, &whole).await;
     }
+    assert_eq!(post_theirs(&serve, "COMPLETED").await, 200);
+    assert_eq!(whole(&serve, "theirs").await.len(), 2);
+    let last = whole(&serve, &brief).await.pop().unwrap();
+    assert_eq!(last.data.unwrap()["data"]["status"], "COMPLETED");
     let before = whole(&serve, &id).await;
     assert!(tokio::task::block_in_place(|| serve.terminate()).success());
     serve.start_again();
     assert_eq!(whole(&serve, &id).await, before, "it is stored");
     calm(&serve);
+}
+
+async fn post_theirs(serve: &Serve, status: &str) -> u16 {
+    let event =
+        json!({"type": "EXECUTION_STATUS_CHANGED", "execution_id": "theirs", "data": {"status": status}});
+    serve.post("/api/v1/executions/theirs/events", &json!([event])).await.0
 }
 
 #[tokio::test(flavor = "multi_thread")]
