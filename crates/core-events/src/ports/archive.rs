@@ -15,8 +15,8 @@ pub trait Archive: Send + Sync + std::fmt::Debug {
     async fn import(&self, execution: &ExecutionId) -> Result<Box<dyn Importing>, ImportError>;
 }
 
-/// A run that is being imported. Dropping it before [`finish`](Self::finish) leaves a run that is closed as ABORTED when the
-/// log is opened again; [`cancel`](Self::cancel) removes it.
+/// A run that is being imported. Nothing of it is in the log before [`finish`](Self::finish); dropping or
+/// [cancelling](Self::cancel) it leaves nothing.
 #[async_trait]
 pub trait Importing: Send + std::fmt::Debug {
     /// Takes over further events as they are, in their order.
