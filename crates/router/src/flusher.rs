@@ -12,11 +12,11 @@ use tokio::{runtime::Handle, sync::Notify, task::JoinHandle, time::Instant};
 
 use crate::view::View;
 
-/// What waking a reader and writing to its socket take, about.
-const PER_READER: Duration = Duration::from_micros(10);
+/// Twice what waking a reader and writing to its socket take, about: so flushing leaves half of a core to all else.
+const PER_READER: Duration = Duration::from_micros(20);
 
 /// Events wait no longer for others.
-const LONGEST: Duration = Duration::from_millis(10);
+const LONGEST: Duration = Duration::from_millis(20);
 
 /// A shorter interval is not worth a timer.
 const SHORTEST: Duration = Duration::from_micros(500);

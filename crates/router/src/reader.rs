@@ -3,7 +3,7 @@
 use std::{
     fmt,
     sync::{Arc, atomic::Ordering},
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
 };
 
 use core_events::{
@@ -34,6 +34,8 @@ pub(crate) struct Reader {
     /// Whether it waits for what the tail does not hold.
     waits: bool,
     seen: Seen,
+    /// The view's version when there was nothing, and who is woken when it changes.
+    parked: Option<(u64, Waker)>,
     /// How this stream goes on once it can't.
     fate: Fate,
 }
@@ -73,6 +75,7 @@ impl Reader {
             reset,
             waits: false,
             seen: Seen::default(),
+            parked: None,
             fate: Fate::Open,
         }
     }
@@ -192,6 +195,14 @@ impl Subscription for Reader {
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>, budget: Budget) -> Poll<Delivery> {
+        // A transport asks several times for each time that it is woken.
+        if let Some((version, waker)) = &self.parked
+            && *version == self.member.view.version()
+            && waker.will_wake(cx.waker())
+        {
+            return Poll::Pending;
+        }
+        self.parked = None;
         loop {
             if self.fate == Fate::Ended {
                 return Poll::Pending;
@@ -249,6 +260,7 @@ impl Subscription for Reader {
                     self.member.view.arm(self.member.ticket, cx.waker());
                     // What came before the waker was there did not wake it.
                     if self.member.view.version() == version {
+                        self.parked = Some((version, cx.waker().clone()));
                         return Poll::Pending;
                     }
                 }

@@ -42,7 +42,7 @@ pub struct RouterOptions {
 ///
 /// The order of the log, for every reader. Publishing waits for the log alone: it appends, and wakes the readers; they
 /// encode in their own polls, the first one for all that share its view (I3). Where many share a view, they are woken at once
-/// when it was quiet, and else a few milliseconds after they were woken last, for all that came in between.
+/// when it was quiet, and else up to 20 ms after they were woken last, for all that came in between.
 ///
 /// # Lagging
 ///

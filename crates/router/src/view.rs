@@ -75,7 +75,7 @@ pub(crate) struct View {
     cache: RwLock<Cache>,
     wakers: Mutex<Wakers>,
     catch_up: CatchUp,
-    /// Grows with everything that a waiting reader must look at.
+    /// Grows with everything that a waiting reader must look at, and before wakers are taken: while it stays, they stay.
     version: AtomicU64,
     /// The position of the target's terminal event; 0 while it is not known.
     ended: AtomicU64,
@@ -239,6 +239,7 @@ impl View {
     pub(crate) fn flush_now(&self, wakers: &mut Vec<Waker>) {
         let mut waiting = self.wakers.lock();
         waiting.unplan(None);
+        self.version.fetch_add(1, Ordering::Release);
         waiting.take(wakers);
         drop(waiting);
         self.resume();
@@ -248,6 +249,7 @@ impl View {
     pub(crate) fn flush(&self, now: Instant, wakers: &mut Vec<Waker>) {
         let mut waiting = self.wakers.lock();
         waiting.unplan(Some(now));
+        self.version.fetch_add(1, Ordering::Release);
         waiting.take(wakers);
         drop(waiting);
         self.resume();

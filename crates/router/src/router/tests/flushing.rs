@@ -54,7 +54,7 @@ impl Crowd {
 async fn a_crowd_is_woken_at_once_when_quiet_and_together_under_load() {
     let router = plain();
     publish(&router, vec![begin("a")]).await;
-    let mut crowd = Crowd::new(&router, 500).await;
+    let mut crowd = Crowd::new(&router, 250).await;
     publish(&router, vec![log("a", "")]).await;
     settle().await;
     assert_eq!((crowd.woken(), crowd.take()), (1, 1), "nothing is added when quiet");
@@ -66,7 +66,7 @@ async fn a_crowd_is_woken_at_once_when_quiet_and_together_under_load() {
     }
     tokio::time::advance(Duration::from_millis(1)).await;
     settle().await;
-    assert_eq!((crowd.woken(), crowd.take()), (2, 4), "500 readers: 5 ms after the last time");
+    assert_eq!((crowd.woken(), crowd.take()), (2, 4), "250 readers: 5 ms after the last time");
     tokio::time::advance(Duration::from_millis(6)).await;
     publish(&router, vec![log("a", "")]).await;
     settle().await;
@@ -92,7 +92,7 @@ async fn a_dropped_router_leaves_nobody_asleep() {
     let log_ = Arc::new(MemoryLog::default());
     let router = Router::new(Arc::clone(&log_) as Arc<dyn EventLog>, RouterOptions::default());
     publish(&router, vec![begin("a")]).await;
-    let mut crowd = Crowd::new(&router, 500).await;
+    let mut crowd = Crowd::new(&router, 250).await;
     publish(&router, vec![log("a", "")]).await;
     settle().await;
     assert_eq!(crowd.take(), 1);
@@ -109,7 +109,7 @@ async fn a_commit_from_outside_of_the_runtime_wakes() {
     let log_ = Arc::new(MemoryLog::default());
     let router = Router::new(Arc::clone(&log_) as Arc<dyn EventLog>, RouterOptions::default());
     publish(&router, vec![begin("a")]).await;
-    let mut crowd = Crowd::new(&router, 500).await;
+    let mut crowd = Crowd::new(&router, 250).await;
     for (woken, wait) in [(1, 0), (2, 5)] {
         let log_ = Arc::clone(&log_);
         let append = move || {
