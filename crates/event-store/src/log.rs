@@ -40,6 +40,10 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 /// How much longer than the bound on a stall closing waits for a writer that doesn't come back.
 const CLOSING: Duration = Duration::from_secs(5);
 
+/// So often the lock on the data directory is tried, and so long it waits in between.
+const LOCK_TRIES: usize = 10;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
+
 /// So often a look-up is tried again because what it asked for was on its way into the store.
 const LOOK_UPS: usize = 3;
 
@@ -114,7 +118,7 @@ impl SqliteLog {
         boot: Option<String>,
     ) -> Result<Arc<Self>, OpenError> {
         let files = Files::new(&options.dir, options.file());
-        let lock = files.own().map_err(OpenError::Directory)?.ok_or(OpenError::Owned)?;
+        let lock = own(&files)?;
         let opener = Opener {
             files: files.clone(),
             durability: options.durability,
@@ -284,6 +288,17 @@ impl Drop for End {
         self.shared.abandon(self.drained);
         self.written.give();
     }
+}
+
+/// Becomes the owner. One that is just going may leave the lock behind for a moment, in a child that it has started.
+fn own(files: &Files) -> Result<File, OpenError> {
+    for _ in 0..LOCK_TRIES {
+        if let Some(lock) = files.own().map_err(OpenError::Directory)? {
+            return Ok(lock);
+        }
+        Signal::new().wait(LOCK_PAUSE);
+    }
+    Err(OpenError::Owned)
 }
 
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {

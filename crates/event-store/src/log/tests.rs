@@ -23,8 +23,9 @@ use crate::{
     writer::{Job, Meddle},
 };
 
+/// On a machine that is busy with other things a commit takes its time; that is no trouble here.
 pub(super) fn options(dir: &Path) -> StoreOptions {
-    StoreOptions { stall_after: Duration::from_millis(400), ..StoreOptions::new(dir) }
+    StoreOptions { stall_after: Duration::from_secs(60), ..StoreOptions::new(dir) }
 }
 
 pub(super) fn open(dir: &Path) -> Arc<SqliteLog> {

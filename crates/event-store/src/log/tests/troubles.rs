@@ -6,6 +6,11 @@ use core_events::ports::{AppendError, ListQuery, LogProblemKind, RemoveError};
 
 use super::{epochs::names, *};
 
+/// Trouble comes soon.
+fn hasty(dir: &Path) -> StoreOptions {
+    StoreOptions { stall_after: Duration::from_secs(2), ..StoreOptions::new(dir) }
+}
+
 fn kind(log: &SqliteLog) -> Option<LogProblemKind> {
     log.health().map(|problem| problem.kind)
 }
@@ -21,7 +26,7 @@ fn lock(dir: &Path) -> Connection {
 #[tokio::test]
 async fn a_locked_store_is_told_and_overcome() {
     let dir = tempfile::tempdir().unwrap();
-    let log_ = open(dir.path());
+    let log_ = open_with(hasty(dir.path()));
     let heard = Heard::follow(&log_);
     append(&log_, vec![begin("a")]).await;
     let other = lock(dir.path());
@@ -55,7 +60,7 @@ async fn a_locked_store_is_told_and_overcome() {
 #[tokio::test]
 async fn a_writer_that_does_not_come_back_is_noticed() {
     let dir = tempfile::tempdir().unwrap();
-    let log_ = open(dir.path());
+    let log_ = open_with(hasty(dir.path()));
     let heard = Heard::follow(&log_);
     append(&log_, vec![begin("a")]).await;
     let held = hold(&log_);
@@ -71,7 +76,7 @@ async fn a_writer_that_does_not_come_back_is_noticed() {
 #[tokio::test]
 async fn a_full_disk_is_overcome_when_there_is_room_again() {
     let dir = tempfile::tempdir().unwrap();
-    let log_ = open(dir.path());
+    let log_ = open_with(hasty(dir.path()));
     append(&log_, vec![begin("a")]).await;
     let other = Connection::open(dir.path().join("log.sqlite")).unwrap();
     other.busy_timeout(Duration::from_secs(5)).unwrap();
@@ -101,7 +106,7 @@ async fn a_full_disk_is_overcome_when_there_is_room_again() {
 #[tokio::test]
 async fn what_has_no_room_is_lost_but_never_an_end() {
     let dir = tempfile::tempdir().unwrap();
-    let log_ = open_with(StoreOptions { backlog_bytes: 2_000, ..options(dir.path()) });
+    let log_ = open_with(StoreOptions { backlog_bytes: 2_000, ..hasty(dir.path()) });
     let heard = Heard::follow(&log_);
     append(&log_, vec![begin("a")]).await;
     let other = lock(dir.path());
@@ -127,7 +132,7 @@ async fn what_has_no_room_is_lost_but_never_an_end() {
     assert_eq!(places(&log_, Scope::Run(id("b"))).await, [(12, 2)]);
     assert_eq!(log_.stats().store.unwrap().lost, lost);
     kill(log_);
-    let log_ = open(dir.path());
+    let log_ = open_with(hasty(dir.path()));
     append(&log_, vec![log("b", "")]).await;
     assert_eq!(places(&log_, Scope::Run(id("b"))).await, [(12, 2), (13, 3)]);
 }
@@ -135,7 +140,7 @@ async fn what_has_no_room_is_lost_but_never_an_end() {
 /// Something happens to a store's main file while it is open.
 async fn broken(breaks: impl FnOnce(&Path)) {
     let dir = tempfile::tempdir().unwrap();
-    let log_ = open(dir.path());
+    let log_ = open_with(hasty(dir.path()));
     let epoch = log_.epoch();
     let heard = Heard::follow(&log_);
     append(&log_, vec![begin("a"), begin("a.x"), end("a.x")]).await;
@@ -172,7 +177,7 @@ async fn broken(breaks: impl FnOnce(&Path)) {
     let epoch = log_.epoch();
     kill(log_);
     assert!(names(dir.path()).iter().any(|name| name.starts_with("log.sqlite.damaged-")));
-    let log_ = open(dir.path());
+    let log_ = open_with(hasty(dir.path()));
     assert_eq!(log_.epoch(), epoch, "the new store is as good as any");
     assert_eq!(log_.find(&id("a.x")).await.unwrap().ended, Some(3));
     assert_eq!(log_.state(&id("a")).await.unwrap().0.last_seq, state.last_seq);

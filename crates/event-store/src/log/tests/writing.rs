@@ -15,10 +15,6 @@ async fn list(log: &SqliteLog) -> Vec<RunSummary> {
     log.list(&ListQuery { limit: 9, ..ListQuery::default() }).await.unwrap()
 }
 
-fn patient(dir: &Path) -> StoreOptions {
-    StoreOptions { stall_after: Duration::from_secs(60), ..options(dir) }
-}
-
 /// Appends in a task of its own.
 fn start(log: &Arc<SqliteLog>, facts: Vec<Fact>) -> tokio::task::JoinHandle<(Offset, bool)> {
     let log = Arc::clone(log);
@@ -31,7 +27,7 @@ fn start(log: &Arc<SqliteLog>, facts: Vec<Fact>) -> tokio::task::JoinHandle<(Off
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn many_appenders_make_one_order() {
     let dir = tempfile::tempdir().unwrap();
-    let log_ = open_with(patient(dir.path()));
+    let log_ = open(dir.path());
     let heard = Heard::follow(&log_);
     let appenders = (0..16).map(|appender| {
         let log_ = Arc::clone(&log_);
@@ -63,7 +59,7 @@ async fn many_appenders_make_one_order() {
 #[tokio::test]
 async fn what_is_seen_is_committed() {
     let dir = tempfile::tempdir().unwrap();
-    let log_ = open_with(patient(dir.path()));
+    let log_ = open(dir.path());
     append(&log_, vec![begin("a")]).await;
     let held = hold(&log_);
     let waits = start(&log_, vec![begin("a.x"), end("a")]);
@@ -89,7 +85,7 @@ async fn what_is_seen_is_committed() {
 #[tokio::test]
 async fn beyond_the_bound_appends_wait_or_are_told_to_come_back() {
     let dir = tempfile::tempdir().unwrap();
-    let log_ = open_with(StoreOptions { queue_bytes: 4_000, ..patient(dir.path()) });
+    let log_ = open_with(StoreOptions { queue_bytes: 4_000, ..options(dir.path()) });
     append(&log_, vec![begin("a")]).await;
     let held = hold(&log_);
     let appends: Vec<_> = (0..40).map(|n| start(&log_, vec![log("a", &n.to_string())])).collect();
@@ -107,7 +103,7 @@ async fn beyond_the_bound_appends_wait_or_are_told_to_come_back() {
 #[tokio::test]
 async fn closing_stores_what_waits_and_hands_the_store_on() {
     let dir = tempfile::tempdir().unwrap();
-    let log_ = open_with(patient(dir.path()));
+    let log_ = open(dir.path());
     append(&log_, vec![begin("a")]).await;
     let second = SqliteLog::open(options(dir.path()), Arc::new(SystemClock));
     assert!(matches!(second, Err(OpenError::Owned)));
