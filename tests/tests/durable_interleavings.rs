@@ -121,6 +121,7 @@ impl OnDisk {
     fn reopen(&mut self, clean: bool, keep: Keep) {
         let (log, port) = self.log.take().unwrap();
         drop(port);
+        let (epoch, head) = (log.epoch(), log.head());
         self.seen.pruned += log.stats().pruned;
         if clean {
             log.close();
@@ -133,6 +134,7 @@ impl OnDisk {
         drop(log);
         self.keep = keep;
         self.open();
+        assert!(self.log().head() >= head && self.log().epoch() == epoch, "I6, I7: nothing is forgotten");
     }
 }
 
@@ -175,7 +177,7 @@ fn try_plans(cases: u32) -> Seen {
             }
         };
         if store.keep != plan.keep || store.plans % PLANS_PER_OPENING == 0 {
-            store.reopen(true, plan.keep);
+            store.reopen(store.plans % 2 == 0, plan.keep);
         }
         kept.replace(Some(try_plan(store, &plan, &runtime)));
         Ok(())

@@ -238,8 +238,13 @@ impl<S: Subject> World<S> {
                 assert!(ended);
                 self.removed.insert(run);
                 self.tally.removed += 1;
-                let gone = self.log().state(&root).await.err();
-                assert_eq!(gone, Some(LookupError::Deleted(root)));
+                let parts: BTreeSet<_> = records().map(|record| record.execution.clone()).collect();
+                for id in parts {
+                    let (state, found) =
+                        (self.log().state(&id).await.err(), self.log().find(&id).await.err());
+                    let deleted = Some(LookupError::Deleted(id));
+                    assert!(state == deleted && found == deleted, "{state:?}, {found:?}");
+                }
             }
             Err(RemoveError::Running(_)) => assert!(begun && !ended),
             Err(RemoveError::Lookup(LookupError::Unknown(_))) => assert!(!known),
@@ -253,8 +258,10 @@ impl<S: Subject> World<S> {
     async fn restart(&mut self, how: &S::Restart, run: usize, lines: usize) {
         let root = self.cast.run(run);
         let ended = self.model.records.iter().any(|r| r.terminal.is_some() && r.execution == root);
-        // Of a run that the log knows already: the first poll of an append has nothing to wait for but the disk.
-        self.publish(run, &[(None, Kind::Log)]).await;
+        if lines > 0 {
+            // The first poll of an append to a run that the log knows has nothing to wait for but the disk.
+            self.publish(run, &[(None, Kind::Log)]).await;
+        }
         let (log, lines) = (Arc::clone(self.log()), if ended { 0 } else { lines });
         let append = || log.append(vec![self.cast.fact(run, None, Kind::Log)].into());
         let mut on_their_way: Vec<_> = (0..lines).map(|_| append()).collect();
