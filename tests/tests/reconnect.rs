@@ -34,8 +34,8 @@ use tokio::{
 const RUN: &str = "long-run";
 const BATCH: usize = 500;
 const MIB: usize = 1024 * 1024;
-/// How long all of them together may take.
-const BOUND: Duration = Duration::from_secs(30);
+/// How long all of them together may take; a build that is not optimized says nothing about speed.
+const BOUND: Duration = Duration::from_secs(if cfg!(debug_assertions) { 120 } else { 30 });
 
 /// Opens a run and posts so many events in all; the run goes on.
 async fn ingest(serve: &Serve, events: usize) {
@@ -328,7 +328,7 @@ async fn all_come_back_at_once_after_a_restart() {
             tokio::spawn(come_back(address, reference, known, clients, progress))
         })
         .collect();
-    let there = timeout(BOUND * 4, progress.all.notified()).await;
+    let there = timeout(BOUND * 2, progress.all.notified()).await;
     let growth = serve.memory("VmHWM").saturating_sub(before);
     let (read, _) = store(&serve).await;
     let (connected, caught_up) =
