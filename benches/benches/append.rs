@@ -32,8 +32,8 @@ const RUNS: usize = 4;
 /// Events of one append.
 const BATCHES: [usize; 2] = [64, 1_024];
 /// Events of one turn of both, when they are compared.
-const TURN: usize = 65_536;
-const TURNS: usize = 7;
+const TURN: usize = 32_768;
+const TURNS: usize = 15;
 
 fn line(root: &ExecutionId, time: Timestamp) -> Fact {
     let cx = CallbackContext { execution: root.clone(), parent: None, root: root.clone(), step: 0, time };

@@ -1,9 +1,11 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use core_events::{
-    ExecutionStatus,
+    Envelope, ExecutionStatus,
     ports::{RemoveError, Scope},
 };
+
+use proptest::prelude::*;
 
 use super::*;
 use crate::{
@@ -119,6 +121,43 @@ async fn a_state_is_the_fold_of_its_events() {
     assert_eq!(readers.state(&id("a"), 100).await.unwrap().last_seq, Some(100), "up to the head alone");
     remove_run(&mut store, "a");
     assert!(matches!(readers.state(&id("a"), store.head).await, Err(LookupError::Deleted(_))));
+}
+
+/// I2, at any point of a run: node events and log lines of a root and its sub-runs, in any order.
+#[test]
+fn a_state_at_any_head_is_the_fold_of_what_lies_up_to_it() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let facts = prop::collection::vec((0..3_usize, 0..4_u8), 1..60);
+    proptest!(ProptestConfig::with_cases(24), |(facts in facts, heads in prop::collection::vec(0..70_u64, 5))| {
+        let executions = ["a", "a.x", "a.y"];
+        let mut store = Store::new();
+        let facts = facts.into_iter().map(|(execution, what)| match (executions[execution], what) {
+            (execution, 0) => begin(execution),
+            (execution, 1) => output(execution, Some(what.into()), None),
+            (execution, 2) if execution != "a" => end(execution),
+            (execution, _) => log(execution, "line"),
+        });
+        let mut ended = Vec::new();
+        let records = store.append(facts.filter(|fact| {
+            let over = ended.contains(&fact.context.execution);
+            ended.extend(fact.event.terminal_status().map(|_| fact.context.execution.clone()));
+            !over
+        }).chain([end("a")]).collect::<Vec<_>>());
+        let readers = store.readers();
+        for head in heads.into_iter().map(|head| head.min(store.head)).chain([store.head]) {
+            for execution in executions.map(id) {
+                let there = records.iter().any(|record| record.execution == execution);
+                let events: Vec<_> = records
+                    .iter()
+                    .filter(|record| record.offset <= head)
+                    .map(|record| Envelope::decode(&record.json).unwrap())
+                    .collect();
+                let state = runtime.block_on(readers.state(&execution, head));
+                let folded = ExecutionState::fold(execution.clone(), &events);
+                prop_assert_eq!(state, there.then_some(folded).ok_or(LookupError::Unknown(execution)));
+            }
+        }
+    });
 }
 
 #[tokio::test]
