@@ -136,6 +136,11 @@ impl OnDisk {
         self.open();
         assert!(self.log().head() >= head && self.log().epoch() == epoch, "I6, I7: nothing is forgotten");
     }
+
+    fn finish(mut self) -> Seen {
+        self.reopen(true, self.keep);
+        self.seen
+    }
 }
 
 impl Subject for OnDisk {
@@ -186,13 +191,6 @@ fn try_plans(cases: u32) -> Seen {
         panic!("{failed}");
     }
     kept.take().map_or_else(Seen::default, OnDisk::finish)
-}
-
-impl OnDisk {
-    fn finish(mut self) -> Seen {
-        self.reopen(true, self.keep);
-        self.seen
-    }
 }
 
 #[test]

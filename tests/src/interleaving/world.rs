@@ -1,35 +1,30 @@
 //! One task, any order.
 
+mod readers;
+
 use std::{
     collections::{BTreeSet, HashSet},
     ops::AddAssign,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    task::{Context, Poll, Wake, Waker},
-    time::Duration,
+    sync::Arc,
+    task::Poll,
 };
 
 use core_events::{
-    Cursor, EndReason, Epoch, ExecutionId, Filter, Offset,
+    Cursor, EndReason, Offset, Record,
     ports::{
-        AppendError, Budget, Delivery, EventLog, LookupError, MessageRouter, ReadRange, RemoveError, Scope,
-        Start, StreamSource, SubscribeError, SubscribeRequest, Subscribed, Subscription,
+        AppendError, Budget, EventLog, LookupError, MessageRouter, ReadRange, RemoveError, Scope, Start,
     },
 };
 use futures_util::future::join_all;
 use router::{Router, RouterOptions};
 use tokio::sync::Notify;
 
+use self::readers::Watcher;
 use super::{
-    cast::{Cast, Kind, Lines, RUNS},
-    model::{Model, Stream, place},
-    plan::{Ask, From, Op, Target},
+    cast::{Cast, Kind, RUNS},
+    model::{Model, Stream},
+    plan::Op,
 };
-
-/// How long what must happen may take.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A log that is tried.
 pub trait Subject {
@@ -80,27 +75,6 @@ pub struct World<S> {
     /// Any reader was woken.
     woken: Arc<Notify>,
     tally: Tally,
-}
-
-#[derive(Debug)]
-struct Watcher {
-    stream: Stream,
-    subscription: Box<dyn Subscription>,
-    flag: Arc<Flag>,
-}
-
-/// Whether the reader's task would be polled.
-#[derive(Debug)]
-struct Flag {
-    up: AtomicBool,
-    woken: Arc<Notify>,
-}
-
-impl Wake for Flag {
-    fn wake(self: Arc<Self>) {
-        self.up.store(true, Ordering::SeqCst);
-        self.woken.notify_one();
-    }
 }
 
 impl<S: Subject> World<S> {
@@ -301,135 +275,6 @@ impl<S: Subject> World<S> {
         self.closed = None;
     }
 
-    /// The stream that `ask` means, as it must be, or what it is refused with.
-    async fn subscribe(&mut self, ask: &Ask) {
-        let (target, root) = match ask.target {
-            Target::All => (None, None),
-            Target::Run(run) => (Some(self.cast.run(run)), Some(self.cast.run(run))),
-            Target::Sub(run, sub) => (Some(self.cast.sub(run, sub)), Some(self.cast.run(run))),
-        };
-        self.open(target, root, self.cast.filter(ask.filter), self.start(ask.from)).await;
-    }
-
-    fn start(&self, from: From) -> Start {
-        match from {
-            From::Beginning => Start::Beginning,
-            From::Now => Start::Now,
-            From::Foreign => Start::After(Epoch::parse("foreign").unwrap().at(1)),
-            From::Future => Start::After(self.log().epoch().at(self.model.head() + 1)),
-            From::Handed(at) => match self.handed.get(at % self.handed.len().max(1)) {
-                Some((cursor, _)) => Start::After(cursor.clone()),
-                None => Start::Beginning,
-            },
-        }
-    }
-
-    async fn open(
-        &mut self,
-        target: Option<ExecutionId>,
-        root: Option<ExecutionId>,
-        filter: Filter,
-        start: Start,
-    ) {
-        let epoch = self.log().epoch();
-        let default = if target.is_some() { 0 } else { self.model.head() };
-        let (offset, reset) = match &start {
-            Start::Beginning => (0, None),
-            Start::Now => (self.model.head(), None),
-            Start::After(cursor) if cursor.epoch != epoch || cursor.offset > self.model.head() => {
-                (default, Some(cursor.clone()))
-            }
-            Start::After(cursor) => (cursor.offset, None),
-        };
-        let stream = Stream {
-            epoch,
-            target: target.clone(),
-            root: root.clone(),
-            filter: filter.clone(),
-            reset,
-            start: offset,
-            got: Vec::new(),
-        };
-        let known = target.as_ref().is_none_or(|id| self.model.records.iter().any(|r| &r.execution == id));
-        // A run of which only a sub-run spoke may be known, or not yet.
-        let begun = target.as_ref().is_some_and(|id| self.model.records.iter().any(|r| &r.root == id));
-        let removed = self.removed.iter().any(|run| root == Some(self.cast.run(*run)));
-        let request = SubscribeRequest { execution: target, start, filter, encoder: Arc::new(Lines) };
-        match self.router().subscribe(request).await {
-            Ok(Subscribed::Open(subscription)) => {
-                assert!((known || begun) && !removed && self.closed.is_none());
-                assert_eq!(subscription.start(), stream.epoch.at(offset));
-                self.handed.push((subscription.start(), stream.again()));
-                let flag = Flag { up: AtomicBool::new(true), woken: Arc::clone(&self.woken) };
-                self.readers.push(Watcher { stream, subscription, flag: Arc::new(flag) });
-            }
-            Ok(Subscribed::Finished) => {
-                assert!(!removed && self.model.end_of(&stream).is_some_and(|end| end <= offset), "I9");
-            }
-            Err(SubscribeError::Closed(_)) => assert!(self.closed.is_some()),
-            Err(SubscribeError::Lookup(LookupError::Unknown(_))) => assert!(!known),
-            Err(SubscribeError::Lookup(LookupError::Deleted(_))) => {
-                assert!(self.model.end_of(&stream).is_some(), "only finished runs are removed");
-            }
-            Err(error) => panic!("{error}"),
-        }
-    }
-
-    /// Whether there was something.
-    async fn poll(&mut self, reader: usize, budget: Budget) -> bool {
-        let watcher = &mut self.readers[reader];
-        if !watcher.flag.up.load(Ordering::SeqCst) {
-            return false;
-        }
-        // What wakes it from here on counts.
-        watcher.flag.up.store(false, Ordering::SeqCst);
-        let waker = Waker::from(Arc::clone(&watcher.flag));
-        let polled = watcher.subscription.poll_next(&mut Context::from_waker(&waker), budget);
-        let Poll::Ready(delivery) = polled else { return false };
-        watcher.flag.up.store(true, Ordering::SeqCst);
-        if let Delivery::Block(block) = &delivery {
-            assert!(block.events <= budget.events, "the budget holds");
-            let bytes: usize = block.slices.iter().map(bytes::Bytes::len).sum();
-            assert!(block.events == 1 || bytes <= budget.bytes, "the budget holds");
-            self.tally.events += block.events;
-        }
-        if let Some(cursor) = place(&delivery) {
-            self.handed.push((cursor.clone(), watcher.stream.again()));
-        }
-        if let Delivery::Gap(gap) = &delivery {
-            self.tally.gaps += 1;
-            self.model.check_gap(&watcher.stream, gap, &**self.subject.log()).await;
-        }
-        watcher.stream.got.push(delivery);
-        true
-    }
-
-    /// Lets readers read until none is woken any more, and they have everything.
-    async fn settle(&mut self, readers: std::ops::Range<usize>) {
-        loop {
-            for reader in readers.clone() {
-                while self.poll(reader, Budget { events: 7, bytes: 2_000 }).await {}
-            }
-            let behind = |watcher: &Watcher| self.model.lacks(&watcher.stream, self.closed).is_some();
-            let Some(late) = self.readers[readers.clone()].iter().find(|watcher| behind(watcher)) else {
-                return;
-            };
-            if tokio::time::timeout(PATIENCE, self.woken.notified()).await.is_err() {
-                let Watcher { stream, subscription, .. } = late;
-                let lacks = self.model.lacks(stream, self.closed);
-                panic!("{} of {stream:?}, {subscription:?}", lacks.unwrap_or_default());
-            }
-        }
-    }
-
-    async fn settle_all(&mut self) {
-        self.settle(0..self.readers.len()).await;
-        for watcher in &self.readers {
-            self.model.check_complete(&watcher.stream, self.closed);
-            self.model.check_gaps(&watcher.stream, &**self.subject.log()).await;
-        }
-    }
-
     async fn conclude(&mut self) {
         self.settle_all().await;
         self.model.check_states(&**self.log()).await;
@@ -462,7 +307,7 @@ impl<S: Subject> World<S> {
         for run in 0..RUNS {
             let root = self.cast.run(run);
             let known = self.model.records.iter().any(|record| record.root == root);
-            let ended = |r: &Arc<core_events::Record>| r.terminal.is_some() && r.execution == root;
+            let ended = |r: &Arc<Record>| r.terminal.is_some() && r.execution == root;
             if known && !self.model.records.iter().any(ended) {
                 let end = vec![self.cast.fact(run, None, Kind::End)];
                 self.log().append(end.into()).await.unwrap();
