@@ -154,6 +154,8 @@ result = 1";
     assert_eq!(after.get("dipeo_log_appended_events_total"), last);
     assert_eq!(after.get("dipeo_log_events"), last);
     assert!(after.get("dipeo_deliveries_total") >= events, "{events} events came");
+    assert!(after.get("dipeo_delivered_bytes_total") > 100.0 * events);
+    assert_eq!(after.get("dipeo_reader_lag{of=\"max\"}"), 0.0);
     assert_eq!(after.get("dipeo_runs{status=\"COMPLETED\"}"), 1.0);
     assert_eq!(after.get("dipeo_runs{status=\"RUNNING\"}"), 0.0);
     assert_eq!(after.get("dipeo_publish_errors_total"), 0.0);
@@ -206,7 +208,7 @@ async fn a_bad_cursor_is_a_gap_and_refused_requests_count_no_run() {
     let runs: f64 =
         scrape.samples.iter().filter(|(name, _)| name.starts_with("dipeo_runs{")).map(|(_, n)| n).sum();
     assert_eq!(runs, 1.0);
-    let gaps: f64 =
-        scrape.counters().filter(|(name, _)| name.starts_with("dipeo_gaps_total")).map(|(_, n)| n).sum();
-    assert_eq!(gaps, 1.0);
+    for (reason, count) in [("foreign_epoch", 1.0), ("future_cursor", 0.0), ("evicted", 0.0)] {
+        assert_eq!(scrape.get(&format!("dipeo_gaps_total{{reason=\"{reason}\"}}")), count, "{reason}");
+    }
 }

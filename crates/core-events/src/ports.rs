@@ -34,7 +34,7 @@ pub use self::{
     history::{EventPage, EventsQuery, History, HistoryError},
     ingest::{Ingest, IngestError, Ingested, OpenError, OpenRun, OpenedRun},
     log_stats::{Histogram, LogStats, StoreStats},
-    message_router::{MessageRouter, RouterStats},
+    message_router::{GapCounts, MessageRouter, RouterStats},
     stream_source::{
         Block, Budget, Delivery, Start, StreamSource, SubscribeError, SubscribeRequest, Subscribed,
         Subscription,

@@ -11,8 +11,8 @@ use std::{
 };
 
 use core_events::{
-    CallbackContext, EndReason, Epoch, ExecutionId, Offset, Progress, Record,
-    ports::{CommitListener, Encoder, RouterStats, SubscribeError},
+    CallbackContext, EndReason, Epoch, ExecutionId, GapReason, Offset, Progress, Record,
+    ports::{CommitListener, Encoder, GapCounts, RouterStats, SubscribeError},
 };
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use tokio::time::Instant;
@@ -59,8 +59,11 @@ pub(crate) struct Live {
 pub(crate) struct Counts {
     pub(crate) published: AtomicU64,
     pub(crate) publish_errors: AtomicU64,
-    pub(crate) delivered: AtomicU64,
-    pub(crate) gaps: AtomicU64,
+    delivered: AtomicU64,
+    delivered_bytes: AtomicU64,
+    evicted: AtomicU64,
+    foreign_epoch: AtomicU64,
+    future_cursor: AtomicU64,
 }
 
 /// Why all streams end, and what is still delivered.
@@ -102,6 +105,8 @@ pub(crate) struct Member {
     pub(crate) live: Arc<Live>,
     pub(crate) view: Arc<View>,
     pub(crate) ticket: Ticket,
+    /// Where the reader is, for whoever wants to know how far behind it is.
+    pub(crate) place: Arc<AtomicU64>,
     _seat: Seat,
 }
 
@@ -122,6 +127,34 @@ impl News<'_> {
     /// The same moment for all; unknown when nothing can be done later.
     pub(crate) fn now(&self) -> Option<Instant> {
         *self.now.get_or_init(|| self.flusher.now())
+    }
+}
+
+// === impl Counts ===
+
+impl Counts {
+    /// A block, or an event that is not stored, was handed out.
+    pub(crate) fn delivered(&self, events: usize, bytes: usize) {
+        self.delivered.fetch_add(events as u64, Ordering::Relaxed);
+        self.delivered_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// A gap was told.
+    pub(crate) fn gap(&self, reason: GapReason) {
+        let count = match reason {
+            GapReason::Evicted => &self.evicted,
+            GapReason::ForeignEpoch => &self.foreign_epoch,
+            GapReason::FutureCursor => &self.future_cursor,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn gaps(&self) -> GapCounts {
+        GapCounts {
+            evicted: self.evicted.load(Ordering::Relaxed),
+            foreign_epoch: self.foreign_epoch.load(Ordering::Relaxed),
+            future_cursor: self.future_cursor.load(Ordering::Relaxed),
+        }
     }
 }
 
@@ -207,8 +240,8 @@ impl Live {
             }
         };
         drop(index);
-        let ticket = view.join();
-        Member { live: Arc::clone(self), view, ticket, _seat: seat }
+        let (ticket, place) = view.join();
+        Member { live: Arc::clone(self), view, ticket, place, _seat: seat }
     }
 
     fn leave(&self, view: &View) {
@@ -339,21 +372,29 @@ impl Live {
             let tail = self.tail.read();
             (tail.records(), tail.bytes())
         };
-        let (views, watched_executions) = {
+        let (views, watched_executions): (Vec<_>, _) = {
             let index = self.index.lock();
-            (index.by_key.len(), index.watched.len())
+            let views = index.by_key.values().map(|shared| Arc::clone(&shared.view));
+            (views.collect(), index.watched.len())
         };
+        let (mut lag_max, mut lag_sum) = (0, 0_u64);
+        for view in &views {
+            view.lags(|lag| (lag_max, lag_sum) = (lag.max(lag_max), lag_sum.saturating_add(lag)));
+        }
         RouterStats {
             subscriptions: self.subscriptions.load(Ordering::Relaxed),
             watched_executions,
-            views,
+            views: views.len(),
             view_bytes: self.view_bytes.load(Ordering::Relaxed),
             tail_records,
             tail_bytes,
             published: self.counts.published.load(Ordering::Relaxed),
             publish_errors: self.counts.publish_errors.load(Ordering::Relaxed),
             delivered: self.counts.delivered.load(Ordering::Relaxed),
-            gaps: self.counts.gaps.load(Ordering::Relaxed),
+            delivered_bytes: self.counts.delivered_bytes.load(Ordering::Relaxed),
+            gaps: self.counts.gaps(),
+            lag_max,
+            lag_sum,
         }
     }
 }

@@ -65,6 +65,7 @@ impl Reader {
         (start, shown): (Offset, Offset),
         reset: Option<Gap>,
     ) -> Self {
+        member.place.store(start, Ordering::Relaxed);
         Self {
             log,
             member,
@@ -82,6 +83,13 @@ impl Reader {
 
     fn cursor(&self, offset: Offset) -> Cursor {
         self.member.live.epoch().at(offset)
+    }
+
+    fn move_to(&mut self, position: Offset) {
+        if position != self.position {
+            self.position = position;
+            self.member.place.store(position, Ordering::Relaxed);
+        }
     }
 
     fn finish(&mut self, reason: EndReason, at: Offset) -> Delivery {
@@ -129,8 +137,9 @@ impl Reader {
             self.fate = Fate::Concluded;
         }
         if view.key.filter.matches(&record) {
-            self.member.live.counts.delivered.fetch_add(1, Ordering::Relaxed);
-            return Looked::Found(Delivery::Ephemeral(view.show(&record)));
+            let bytes = view.show(&record);
+            self.member.live.counts.delivered(1, bytes.len());
+            return Looked::Found(Delivery::Ephemeral(bytes));
         }
         Looked::Found(self.finish(EndReason::Completed, self.position))
     }
@@ -139,7 +148,7 @@ impl Reader {
     fn pass_what_was_shown(&mut self) {
         let to = self.shown.min(self.member.live.head());
         if to > self.position {
-            self.position = to;
+            self.move_to(to);
             // Events were delivered without a position: now there is one.
             self.unreported = UNREPORTED;
         }
@@ -157,12 +166,15 @@ impl Reader {
             last: 0,
             full: false,
         };
-        let live = &self.member.live;
-        let step = self.member.view.step(&live.tail, &live.head, &mut taking);
-        self.position = taking.position;
+        let step = {
+            let Member { live, view, .. } = &self.member;
+            view.step(&live.tail, &live.head, &mut taking)
+        };
+        self.move_to(taking.position);
         self.unreported = taking.unreported;
+        let live = &self.member.live;
         let block = (taking.events > 0).then(|| {
-            live.counts.delivered.fetch_add(taking.events as u64, Ordering::Relaxed);
+            live.counts.delivered(taking.events, taking.bytes);
             Block { slices: taking.slices, events: taking.events, last: live.epoch().at(taking.last) }
         });
         (step, block)
@@ -170,11 +182,12 @@ impl Reader {
 
     /// Passes over what holds no event. If it did, that is told.
     fn pass(&mut self, void: Void) -> Option<Delivery> {
-        let from = std::mem::replace(&mut self.position, void.to);
+        let from = self.position;
+        self.move_to(void.to);
         if !void.pruned {
             return None;
         }
-        self.member.live.counts.gaps.fetch_add(1, Ordering::Relaxed);
+        self.member.live.counts.gap(GapReason::Evicted);
         let (from, to) = (self.cursor(from), self.cursor(void.to));
         Some(Delivery::Gap(Gap { from, to, reason: GapReason::Evicted, reset: false }))
     }
@@ -208,7 +221,7 @@ impl Subscription for Reader {
                 return Poll::Pending;
             }
             if let Some(gap) = self.reset.take() {
-                self.member.live.counts.gaps.fetch_add(1, Ordering::Relaxed);
+                self.member.live.counts.gap(gap.reason);
                 return Poll::Ready(Delivery::Gap(gap));
             }
             self.pass_what_was_shown();
@@ -245,7 +258,7 @@ impl Subscription for Reader {
                     self.waits = false;
                 }
                 Step::Current(head) => {
-                    self.position = self.position.max(head);
+                    self.move_to(self.position.max(head));
                     if let Some(end) = self.end() {
                         return Poll::Ready(end);
                     }

@@ -77,6 +77,8 @@ pub(crate) struct View {
     catch_up: CatchUp,
     /// Grows with everything that a waiting reader must look at, and before wakers are taken: while it stays, they stay.
     version: AtomicU64,
+    /// The position of the last event that its readers want, of those that came while it was there.
+    latest: AtomicU64,
     /// The position of the target's terminal event; 0 while it is not known.
     ended: AtomicU64,
     /// That event, so that no reader of this view loses it (I4).
@@ -167,6 +169,7 @@ impl View {
             wakers: Mutex::default(),
             catch_up: CatchUp::default(),
             version: AtomicU64::new(0),
+            latest: AtomicU64::new(0),
             ended: AtomicU64::new(0),
             end: OnceLock::new(),
             frame: Mutex::new(None),
@@ -194,8 +197,16 @@ impl View {
 
     // Readers.
 
-    pub(crate) fn join(&self) -> Ticket {
+    /// A place among the readers, and where the reader tells its position.
+    pub(crate) fn join(&self) -> (Ticket, Arc<AtomicU64>) {
         self.wakers.lock().join()
+    }
+
+    /// Tells of each reader how many positions of the log it is behind what it wants.
+    pub(crate) fn lags(&self, tell: impl FnMut(u64)) {
+        let latest = self.latest.load(Ordering::Relaxed).max(self.ended().unwrap_or(0));
+        let places = self.wakers.lock();
+        places.positions().map(|position| latest.saturating_sub(position)).for_each(tell);
     }
 
     pub(crate) fn leave(&self, ticket: Ticket) {
@@ -219,11 +230,14 @@ impl View {
         {
             self.end.get_or_init(|| Arc::clone(end));
         }
-        let matched = records.iter().any(|record| self.key.filter.matches(record));
+        let matched = records.iter().rev().find(|record| self.key.filter.matches(record));
+        if let Some(record) = matched {
+            self.latest.store(record.offset, Ordering::Relaxed);
+        }
         let mut waiting = self.wakers.lock();
         waiting.unreported += records.len();
         // Nobody is woken for what nobody gets, as long as no id is due (I8).
-        if matched || last.is_some() || waiting.unreported >= UNREPORTED {
+        if matched.is_some() || last.is_some() || waiting.unreported >= UNREPORTED {
             self.version.fetch_add(1, Ordering::Release);
             // Nothing comes after an end that it could wait for.
             let when = if last.is_some() { When::Now } else { waiting.when(|| news.now()) };

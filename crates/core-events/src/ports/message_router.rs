@@ -48,6 +48,23 @@ pub struct RouterStats {
     pub publish_errors: u64,
     /// Events handed to readers.
     pub delivered: u64,
+    /// Bytes of them, encoded.
+    pub delivered_bytes: u64,
     /// Gaps told to readers.
-    pub gaps: u64,
+    pub gaps: GapCounts,
+    /// How far the reader that is farthest behind is behind the last event that it wants, in positions of the log.
+    pub lag_max: u64,
+    /// The same of all readers together.
+    pub lag_sum: u64,
+}
+
+/// How many gaps there were for each reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+pub struct GapCounts {
+    /// The log no longer held the events.
+    pub evicted: u64,
+    /// The cursor was of another life of the log.
+    pub foreign_epoch: u64,
+    /// The cursor pointed behind the end of the log.
+    pub future_cursor: u64,
 }

@@ -98,6 +98,8 @@ async fn every_start_is_one_call() {
     let Some(Delivery::Gap(gap)) = next(&mut *all) else { panic!("a gap is first") };
     assert_eq!((gap.reason, gap.to.offset, gap.reset), (GapReason::ForeignEpoch, 4, true));
     assert_eq!(drain(&mut *all), [""; 0]);
+    let gaps = router.stats().gaps;
+    assert_eq!((gaps.evicted, gaps.foreign_epoch, gaps.future_cursor), (0, 2, 1));
 }
 
 #[tokio::test]
@@ -112,7 +114,33 @@ async fn what_is_gone_is_told_exactly() {
     // It got 5 already: what it lacks begins behind that.
     publish(&router, (0..5).map(|_| log("a", "")).collect()).await;
     assert_eq!(drain(&mut *late), ["5..7", "8", "9", "10"]);
-    assert_eq!(router.stats().gaps, 3);
+    assert_eq!(router.stats().gaps.evicted, 3);
+}
+
+#[tokio::test]
+async fn lag_counts_from_what_a_reader_wants() {
+    let router = plain();
+    publish(&router, vec![begin("a")]).await;
+    publish(&router, vec![begin("b")]).await;
+    let lag = || (router.stats().lag_max, router.stats().lag_sum);
+    let mut all = open(&router, request(None, Start::Now)).await;
+    let mut of_b = open(&router, request(Some("b"), Start::Now)).await;
+    let stalled = open(&router, request(None, Start::Now)).await;
+    assert_eq!(lag(), (0, 0));
+    publish(&router, vec![log("a", ""), log("a", "")]).await;
+    assert_eq!(lag(), (2, 4), "nothing of it is for the reader of b");
+    drain(&mut *all);
+    assert_eq!(lag(), (2, 2));
+    publish(&router, vec![log("b", "")]).await;
+    assert_eq!(lag(), (3, 7), "who is called for nothing stays where he is");
+    drain(&mut *all);
+    drain(&mut *of_b);
+    assert_eq!(lag(), (3, 3));
+    drop(stalled);
+    assert_eq!(lag(), (0, 0));
+    let stats = router.stats();
+    // Each event is its offset and a line end.
+    assert_eq!((stats.delivered, stats.delivered_bytes), (4, 8));
 }
 
 #[tokio::test]

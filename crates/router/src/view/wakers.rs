@@ -1,7 +1,14 @@
 //! Who is to be woken when a view has something new.
 
-use std::task::Waker;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::Waker,
+};
 
+use core_events::Offset;
 use slab::Slab;
 use tokio::time::Instant;
 
@@ -33,6 +40,8 @@ pub(super) enum When {
 struct Slot {
     generation: u64,
     waker: Option<Waker>,
+    /// The reader's position; the last one there is while the reader has none.
+    place: Arc<AtomicU64>,
 }
 
 /// A reader's place among them.
@@ -55,10 +64,17 @@ impl Ticket {
 // === impl Wakers ===
 
 impl Wakers {
-    pub(super) fn join(&mut self) -> Ticket {
+    pub(super) fn join(&mut self) -> (Ticket, Arc<AtomicU64>) {
         self.generation += 1;
         let generation = self.generation;
-        Ticket { slot: self.slots.insert(Slot { generation, waker: None }), generation }
+        let place = Arc::new(AtomicU64::new(Offset::MAX));
+        let slot = Slot { generation, waker: None, place: Arc::clone(&place) };
+        (Ticket { slot: self.slots.insert(slot), generation }, place)
+    }
+
+    /// Where the readers are.
+    pub(super) fn positions(&self) -> impl Iterator<Item = Offset> {
+        self.slots.iter().map(|(_, slot)| slot.place.load(Ordering::Relaxed))
     }
 
     /// Returns the waker, to be dropped when no lock is held: dropping one may drop a task and whatever it owns.

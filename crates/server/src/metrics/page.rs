@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use core_events::{
     ExecutionStatus,
-    ports::{Histogram, LogProblem, LogProblemKind, LogStats, RouterStats, StoreStats},
+    ports::{GapCounts, Histogram, LogProblem, LogProblemKind, LogStats, RouterStats, StoreStats},
 };
 use prometheus_client::{
     encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet},
@@ -90,8 +90,15 @@ impl<'a> Page<'a> {
         )?;
         self.counter("published_events", "Events that runs published.", None, stats.published)?;
         self.counter("publish_errors", "Publishes that the log refused.", None, stats.publish_errors)?;
+        let lag =
+            "How far readers are behind, in positions of the log: the farthest of them, and all together.";
+        self.gauges("reader_lag", lag, "of", [("max", stats.lag_max), ("sum", stats.lag_sum)])?;
         self.counter("deliveries", "Events handed to readers.", None, stats.delivered)?;
-        self.counter("gaps", "Gaps told to readers.", None, stats.gaps)
+        let bytes = "Bytes of the events handed to readers.";
+        self.counter("delivered", bytes, Some(&Unit::Bytes), stats.delivered_bytes)?;
+        let GapCounts { evicted, foreign_epoch, future_cursor } = stats.gaps;
+        let gaps = [("evicted", evicted), ("foreign_epoch", foreign_epoch), ("future_cursor", future_cursor)];
+        self.counters("gaps", "Gaps told to readers, by what happened.", "reason", gaps)
     }
 
     pub(super) fn ingest(&mut self, counts: &IngestCounts) -> fmt::Result {

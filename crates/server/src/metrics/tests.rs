@@ -4,9 +4,9 @@ use axum::body::Body;
 use core_events::{
     CallbackContext, EndReason, Envelope, ExecutionId, Fact, Progress, Timestamp,
     ports::{
-        AppendError, Appended, Histogram, Ingest, IngestError, Ingested, LogProblem, LogProblemKind,
-        LogStats, OpenError, OpenRun, OpenedRun, ProducerBatch, RouterStats, StoreStats, StreamSource,
-        SubscribeError, SubscribeRequest, Subscribed,
+        AppendError, Appended, GapCounts, Histogram, Ingest, IngestError, Ingested, LogProblem,
+        LogProblemKind, LogStats, OpenError, OpenRun, OpenedRun, ProducerBatch, RouterStats, StoreStats,
+        StreamSource, SubscribeError, SubscribeRequest, Subscribed,
     },
 };
 use http::Request;
@@ -90,7 +90,10 @@ fn sources() -> Sources {
         published: 90,
         publish_errors: 1,
         delivered: 1_234,
-        gaps: 8,
+        delivered_bytes: 567_890,
+        gaps: GapCounts { evicted: 5, foreign_epoch: 2, future_cursor: 1 },
+        lag_max: 40,
+        lag_sum: 55,
     };
     Sources {
         log: Arc::new(log()),
