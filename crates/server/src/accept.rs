@@ -126,6 +126,7 @@ impl Acceptor {
     }
 
     async fn take(&self, listener: TcpListener) {
+        let shared = Arc::new(self.clone());
         loop {
             let Ok(permit) = Arc::clone(&self.room).acquire_owned().await else { return };
             let (stream, peer) = match listener.accept().await {
@@ -136,7 +137,7 @@ impl Acceptor {
                     continue;
                 }
             };
-            let acceptor = self.clone();
+            let acceptor = Arc::clone(&shared);
             let open = self.open.enter();
             self.tasks.spawn(async move {
                 acceptor.serve(stream, peer).await;
@@ -157,19 +158,21 @@ impl Acceptor {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(ConnectInfo(peer));
             request.extensions_mut().insert(LocalAddr(local));
-            let app = self.app.clone();
-            async move { Ok::<_, Infallible>(app.oneshot(request).await.unwrap_or_else(|never| match never {})) }
+            let answer = self.app.clone().oneshot(request);
+            // hyper keeps the room of this future as long as the connection; boxed, it is free when there is an answer.
+            Box::pin(async move { Ok::<_, Infallible>(answer.await.unwrap_or_else(|never| match never {})) })
         });
         let io = TokioIo::new(WriteDeadline::new(stream, self.write_timeout));
         let mut connection = std::pin::pin!(self.http.serve_connection(io, service).with_upgrades());
-        let mut stopping = false;
-        let outcome = loop {
-            tokio::select! {
-                outcome = connection.as_mut() => break outcome,
-                () = self.kill.cancelled() => return,
-                () = self.stop.cancelled(), if !stopping => {
-                    stopping = true;
-                    connection.as_mut().graceful_shutdown();
+        // Nobody kills without stopping: till then it is enough to look at one of the two each time that there is an event.
+        let outcome = tokio::select! {
+            biased;
+            outcome = connection.as_mut() => outcome,
+            () = self.stop.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                tokio::select! {
+                    outcome = connection.as_mut() => outcome,
+                    () = self.kill.cancelled() => return,
                 }
             }
         };
