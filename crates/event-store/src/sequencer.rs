@@ -181,7 +181,8 @@ impl Sequencer {
             Some(trouble) if append.unstored == Unstored::Refuse => {
                 Err(AppendError::Unavailable(trouble.detail.clone()).into())
             }
-            None if self.bytes() >= self.queue_bytes => Err(Refusal::Full),
+            // Whatever the bound: an empty queue has room.
+            None if self.bytes() >= self.queue_bytes.max(1) => Err(Refusal::Full),
             _ => Ok(seq),
         }
     }
@@ -405,7 +406,7 @@ impl Sequencer {
 
     /// Whether so little waits that appends may wait for it again.
     pub(crate) fn has_caught_up(&self) -> bool {
-        self.bytes() < self.queue_bytes
+        self.bytes() < self.queue_bytes.max(1)
     }
 
     /// The position of the first record that waits.
@@ -433,8 +434,9 @@ impl Sequencer {
         self.last
     }
 
-    /// Everybody who still waits.
+    /// Nothing will be stored any more. Returns everybody who still waits; nobody else will.
     pub(crate) fn abandon(&mut self) -> (VecDeque<Waiter>, VecDeque<Job>) {
+        self.stop = Some(Stop::AtOnce);
         (std::mem::take(&mut self.waiters), std::mem::take(&mut self.jobs))
     }
 
@@ -452,7 +454,7 @@ impl Sequencer {
         let run = self.runs.get(self.roots.get(id)?)?;
         let state = Arc::clone(&run.executions.get(id)?.state);
         let at = self.last;
-        let done = (at > shown).then(|| self.wait(at));
+        let done = (at > shown && self.stop != Some(Stop::AtOnce)).then(|| self.wait(at));
         Some(LiveState { state, at, done })
     }
 

@@ -1,6 +1,6 @@
 //! Notices when the writer is stuck in the middle of a commit.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use core_events::ports::LogProblemKind;
 use parking_lot::{Condvar, Mutex};
@@ -10,6 +10,9 @@ use crate::shared::Shared;
 
 /// So often it looks within the bound.
 const LOOKS: u32 = 8;
+
+/// It looks no more often than that.
+const SHORTEST: Duration = Duration::from_millis(5);
 
 /// Ends threads, and tells whether they have ended.
 #[derive(Debug, Default)]
@@ -23,7 +26,7 @@ pub(crate) fn watch(shared: &Shared, stop: &Signal) {
     let bound = shared.options.stall_after;
     let mut front = None;
     let mut since = Instant::now();
-    while !stop.wait(bound / LOOKS) {
+    while !stop.wait((bound / LOOKS).max(SHORTEST)) {
         let (now, in_trouble) = {
             let sequencer = shared.sequencer.lock();
             (sequencer.front(), sequencer.trouble.is_some())
@@ -49,7 +52,7 @@ impl Signal {
     }
 
     /// Waits for it, `bound` at most. Returns whether it was given.
-    pub(crate) fn wait(&self, bound: std::time::Duration) -> bool {
+    pub(crate) fn wait(&self, bound: Duration) -> bool {
         let mut on = self.on.lock();
         self.changed.wait_while_for(&mut on, |on| !*on, bound);
         *on

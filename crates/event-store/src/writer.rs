@@ -370,6 +370,9 @@ impl Writer {
                 if quiet_enough || self.wal >= LARGE_WAL {
                     // One that fails is tried again when there is as much to copy again.
                     (self.wal, self.shrinks) = (0, false);
+                    // It would make a file that somebody has cut look whole again.
+                    self.look();
+                    let Store::Open(conn) = &self.store else { return };
                     if let Err(error) = self.checkpoints.begin(conn) {
                         self.chore_failed(&error);
                     }

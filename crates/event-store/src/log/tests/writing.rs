@@ -125,6 +125,31 @@ async fn closing_stores_what_waits_and_hands_the_store_on() {
     assert_eq!(open(dir.path()).head(), 2);
 }
 
+/// A listener that panics ends the writer; whoever waits for it, or comes later, gets an answer.
+#[tokio::test]
+async fn nobody_waits_for_a_writer_that_is_gone() {
+    #[derive(Debug)]
+    struct Panics;
+    impl CommitListener for Panics {
+        fn committed(&self, _: &[Arc<Record>]) {
+            panic!("as a listener should not");
+        }
+        fn unstored(&self, _: &[Arc<Record>]) {}
+        fn lost(&self, _: Offset) {}
+        fn removed(&self, _: &ExecutionId) {}
+        fn renewed(&self, _: &Epoch) {}
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let log_ = open(dir.path());
+    append(&log_, vec![begin("a")]).await;
+    log_.follow(Arc::new(Panics));
+    assert!(!log_.append(vec![log("a", "")].into()).await.unwrap().stored);
+    assert!(matches!(log_.append(vec![log("a", "")].into()).await, Err(AppendError::Unavailable(_))));
+    assert!(log_.state(&id("a")).await.is_ok());
+    assert!(log_.pin(&id("a"), true).await.is_err());
+    log_.close();
+}
+
 #[tokio::test]
 async fn runs_go_on_in_the_next_process() {
     let dir = tempfile::tempdir().unwrap();
