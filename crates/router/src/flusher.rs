@@ -1,7 +1,7 @@
 //! When readers are woken: at once, or together with what comes a moment later.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     sync::{Arc, Weak},
     task::Waker,
     time::Duration,
@@ -23,6 +23,9 @@ const SHORTEST: Duration = Duration::from_micros(500);
 
 /// More wakers than these are woken by the task: inside the runtime that is cheaper, and a commit need not wait for it.
 const AT_ONCE: usize = 16;
+
+/// So many are woken before whoever else has something to do gets a turn: else publishers would wait for all readers.
+const TURN: usize = 64;
 
 /// How long after a flush of a view with so many readers the next one may come.
 ///
@@ -49,7 +52,7 @@ struct Plan {
     /// Whether somebody carries it out.
     running: bool,
     views: BTreeMap<(Instant, u64), Weak<View>>,
-    wakers: Vec<Waker>,
+    wakers: VecDeque<Waker>,
 }
 
 /// The task that carries the plan out; ends with this (I13).
@@ -98,7 +101,7 @@ impl Flusher {
         if wakers.len() > AT_ONCE {
             let mut plan = self.plan.lock();
             if plan.running {
-                plan.wakers.append(wakers);
+                plan.wakers.extend(wakers.drain(..));
                 drop(plan);
                 self.changed.notify_one();
                 return;
@@ -114,14 +117,25 @@ impl Flusher {
             let now = Instant::now();
             let next = {
                 let mut plan = self.plan.lock();
-                wakers.append(&mut plan.wakers);
                 while let Some(first) = plan.views.first_entry().filter(|first| first.key().0 <= now) {
                     due.extend(first.remove().upgrade());
                 }
                 plan.views.first_key_value().map(|((at, _), _)| *at)
             };
             due.drain(..).for_each(|view| view.flush(now, &mut wakers));
+            let more = {
+                // What waits for its turn waits in the plan, where nobody is forgotten when this is dropped.
+                let mut plan = self.plan.lock();
+                plan.wakers.extend(wakers.drain(..));
+                let turn = plan.wakers.len().min(TURN);
+                wakers.extend(plan.wakers.drain(..turn));
+                !plan.wakers.is_empty()
+            };
             wakers.drain(..).for_each(Waker::wake);
+            if more {
+                tokio::task::yield_now().await;
+                continue;
+            }
             let changed = self.changed.notified();
             match next {
                 // Whether it came or the time did, the plan is what counts.
@@ -151,7 +165,8 @@ impl Drop for Flushing {
         if let Some(task) = &self.task {
             task.abort();
         }
-        let Plan { views, mut wakers, .. } = std::mem::take(&mut *self.flusher.plan.lock());
+        let Plan { views, wakers, .. } = std::mem::take(&mut *self.flusher.plan.lock());
+        let mut wakers = Vec::from(wakers);
         views.into_values().filter_map(|view| view.upgrade()).for_each(|view| view.flush_now(&mut wakers));
         wakers.into_iter().for_each(Waker::wake);
     }

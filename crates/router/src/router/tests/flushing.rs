@@ -6,7 +6,7 @@ use super::*;
 
 /// Lets the router's task do what is due.
 async fn settle() {
-    for _ in 0..3 {
+    for _ in 0..10 {
         tokio::task::yield_now().await;
     }
 }
