@@ -251,7 +251,7 @@ impl Subscription for Reader {
                 Step::Behind => {
                     self.waits = true;
                     let Member { live, view, ticket, .. } = &self.member;
-                    let log = (&self.log, &*live.flusher);
+                    let log = (&self.log, &live.flusher);
                     if ready!(view.catch_up(log, *ticket, self.position, cx)).is_err() {
                         return Poll::Ready(self.finish(EndReason::Error, self.position));
                     }

@@ -250,7 +250,7 @@ impl View {
     }
 
     /// What was planned could not be: nobody carries it out any more.
-    pub(crate) fn flush_now(&self, wakers: &mut Vec<Waker>) {
+    pub(crate) fn flush_now(self: &Arc<Self>, wakers: &mut Vec<Waker>) {
         let mut waiting = self.wakers.lock();
         waiting.unplan(None);
         self.version.fetch_add(1, Ordering::Release);
@@ -259,12 +259,14 @@ impl View {
         self.resume();
     }
 
-    /// It is time to wake the readers for what came since they were woken last.
-    pub(crate) fn flush(&self, now: Instant, wakers: &mut Vec<Waker>) {
+    /// It is time to wake the readers for what came since they were woken last, or to look after those who catch up.
+    pub(crate) fn flush(self: &Arc<Self>, now: Instant, wakers: &mut Vec<Waker>) {
         let mut waiting = self.wakers.lock();
-        waiting.unplan(Some(now));
-        self.version.fetch_add(1, Ordering::Release);
-        waiting.take(wakers);
+        if waiting.is_planned() {
+            waiting.unplan(Some(now));
+            self.version.fetch_add(1, Ordering::Release);
+            waiting.take(wakers);
+        }
         drop(waiting);
         self.resume();
     }

@@ -7,7 +7,7 @@ use std::{
     ops::{Bound, Range},
     pin::Pin,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll, Wake, Waker, ready},
@@ -31,6 +31,10 @@ const READ_BYTES: usize = 256 * 1024;
 /// So many are woken to go on with a read; one would do, if it is not held up.
 const WOKEN: usize = 4;
 
+/// When none of them has gone on with it for so long, the router's task does: readers that do not ask any more must not
+/// hold up those that do (I4).
+const HELD_UP: Duration = Duration::from_millis(5);
+
 /// What a reader takes to deliver what was read at once, about.
 const PER_READER: Duration = Duration::from_micros(200);
 
@@ -52,6 +56,10 @@ pub(super) struct CatchUp {
     reading: Mutex<Reading>,
     /// Whether the next read waits till the view is flushed.
     rests: AtomicBool,
+    /// Whether it is looked after when the view is flushed.
+    watched: AtomicBool,
+    /// What is read, and who looks after it.
+    with: OnceLock<(Arc<dyn EventLog>, Arc<Flusher>)>,
 }
 
 #[derive(Debug, Default)]
@@ -61,6 +69,8 @@ struct Waiting {
     positions: HashMap<u64, Offset>,
     /// Those whose read failed.
     failed: HashSet<u64>,
+    /// Whether there is no task that goes on when readers don't.
+    unwatched: bool,
 }
 
 #[derive(Debug, Default)]
@@ -70,6 +80,10 @@ struct Reading {
     sweep: Offset,
     /// Till then the readers deliver what was read, about.
     busy: Option<Instant>,
+    /// Grows whenever somebody goes on with it.
+    steps: u64,
+    /// What `steps` was when it was looked after.
+    seen: u64,
 }
 
 /// A read on its way.
@@ -109,7 +123,7 @@ impl View {
     /// Has what comes behind `position` read. Ready when it is worth looking again.
     pub(crate) fn catch_up(
         self: &Arc<Self>,
-        (log, flusher): (&Arc<dyn EventLog>, &Flusher),
+        (log, flusher): (&Arc<dyn EventLog>, &Arc<Flusher>),
         ticket: Ticket,
         position: Offset,
         cx: &mut Context<'_>,
@@ -126,10 +140,13 @@ impl View {
         // Whoever has the lock sees this reader waiting, and wakes somebody when it goes.
         let Some(mut reading) = self.catch_up.reading.try_lock() else { return Poll::Pending };
         let mut wakers = Vec::new();
+        reading.steps += 1;
+        self.catch_up.with.get_or_init(|| (Arc::clone(log), Arc::clone(flusher)));
         let outcome = self.drive(&mut reading, (log, flusher), (id, position), &mut wakers);
         let sweep = reading.sweep;
         drop(reading);
         wakers.into_iter().for_each(Waker::wake);
+        self.watch(flusher);
         let outcome = ready!(outcome);
         let own = self.catch_up.waiting.lock().remove(id);
         drop(own);
@@ -220,11 +237,45 @@ impl View {
         flusher.plan(self, due)
     }
 
-    /// Goes on with reading if that was left till now.
-    pub(super) fn resume(&self) {
-        if self.catch_up.rests.swap(false, Ordering::AcqRel) {
-            self.catch_up.wake_some(0);
+    /// Has it looked after whether somebody goes on with the read, while any reader waits for it.
+    fn watch(self: &Arc<Self>, flusher: &Flusher) {
+        if self.catch_up.waiting.lock().wakers.is_empty()
+            || self.catch_up.watched.swap(true, Ordering::AcqRel)
+        {
+            return;
         }
+        if !flusher.now().is_some_and(|now| flusher.plan(self, now + HELD_UP)) {
+            self.leave_unwatched();
+        }
+    }
+
+    /// Nobody looks after it: all who wait are woken, whenever one is.
+    fn leave_unwatched(&self) {
+        self.catch_up.waiting.lock().unwatched = true;
+        self.catch_up.wake_some(0);
+    }
+
+    /// Goes on with reading if that was left till now, or if those who should don't.
+    pub(super) fn resume(self: &Arc<Self>) {
+        let rested = self.catch_up.rests.swap(false, Ordering::AcqRel);
+        let watched = self.catch_up.watched.swap(false, Ordering::AcqRel);
+        if !rested && !watched {
+            return;
+        }
+        let Some((log, flusher)) = self.catch_up.with.get() else { return };
+        let mut wakers = Vec::new();
+        // Who has the lock goes on.
+        if let Some(mut reading) = self.catch_up.reading.try_lock() {
+            let held_up = reading.seen == reading.steps;
+            reading.seen = reading.steps;
+            if rested || held_up {
+                // It is none of those who wait, and needs nothing itself.
+                let nobody = (u64::MAX, Offset::MAX);
+                drop(self.drive(&mut reading, (log, flusher), nobody, &mut wakers));
+            }
+        }
+        wakers.into_iter().for_each(Waker::wake);
+        self.watch(flusher);
     }
 
     fn take_off(&self, log: &Arc<dyn EventLog>, after: Offset, up_to: Option<Offset>) -> Flight {
@@ -255,14 +306,14 @@ impl CatchUp {
     /// Wakes some of those who wait, at `near` or behind it first.
     fn wake_some(&self, near: Offset) {
         let some = self.waiting.lock().some(near);
-        some.into_iter().flatten().for_each(Waker::wake);
+        some.into_iter().for_each(Waker::wake);
     }
 }
 
 impl Wake for Signal {
     fn wake(self: Arc<Self>) {
         let some = self.waiting.lock().some(self.near);
-        some.into_iter().flatten().for_each(Waker::wake);
+        some.into_iter().for_each(Waker::wake);
     }
 }
 
@@ -321,13 +372,10 @@ impl Waiting {
         wakers.extend(std::mem::take(&mut self.wakers).into_values());
     }
 
-    fn some(&self, near: Offset) -> [Option<Waker>; WOKEN] {
+    fn some(&self, near: Offset) -> Vec<Waker> {
         let behind = self.wakers.range((near, 0)..).chain(self.wakers.range(..(near, 0)));
-        let mut some = [const { None }; WOKEN];
-        for (place, (_, waker)) in some.iter_mut().zip(behind) {
-            *place = Some(waker.clone());
-        }
-        some
+        let count = if self.unwatched { usize::MAX } else { WOKEN };
+        behind.map(|(_, waker)| waker.clone()).take(count).collect()
     }
 }
 

@@ -114,6 +114,11 @@ impl Wakers {
         }
     }
 
+    /// Whether all are to be woken later.
+    pub(super) fn is_planned(&self) -> bool {
+        self.planned
+    }
+
     /// What was planned happens now, or never.
     pub(super) fn unplan(&mut self, flushed: Option<Instant>) {
         self.planned = false;

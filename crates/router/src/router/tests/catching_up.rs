@@ -107,6 +107,27 @@ async fn who_leaves_holds_nobody_up() {
     read_on(staying, EVENTS, 0).await;
 }
 
+/// I4: readers whose transports don't ask any more, however often they are woken.
+#[tokio::test(start_paused = true)]
+async fn who_stalls_holds_nobody_up() {
+    for small in [false, true] {
+        let view_bytes = if small { 64 * 1024 } else { RouterOptions::default().view_bytes };
+        let (log_, router) = full(3, RouterOptions { view_bytes, ..RouterOptions::default() }).await;
+        let mut stalled = Vec::new();
+        for position in 0..20 {
+            let start = Start::After(log_.epoch().at(position * 1_000));
+            let mut reader = open(&router, request(None, start)).await;
+            assert_eq!(next(&mut *reader), None, "it waits for the log");
+            stalled.push(reader);
+        }
+        let start = Start::After(log_.epoch().at(9_500));
+        let reader = open(&router, request(None, start)).await;
+        let read =
+            tokio::time::timeout(std::time::Duration::from_secs(60), read_on(reader, EVENTS - 9_500, 0));
+        assert!(read.await.is_ok(), "it waits for those who stalled");
+    }
+}
+
 #[tokio::test]
 async fn a_read_that_fails_ends_all_who_wait_for_it() {
     let (log_, router) = full(50, RouterOptions::default()).await;
