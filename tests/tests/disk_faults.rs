@@ -51,14 +51,14 @@ impl Disk {
         let mut disk = Self { dir: TempDir::new().unwrap(), mounted: false };
         let image = disk.dir.path().join("image");
         std::fs::File::create(&image).unwrap().set_len(u64::from(mib) * 1024 * 1024).unwrap();
-        permitted(&run("mke2fs", &["-q", "-t", "ext4", &text(&image)]))?;
+        permitted(run("mke2fs", &["-q", "-t", "ext4", &text(&image)]))?;
         disk.mount(&["-o", "loop", &text(&image)])?;
         Some(disk)
     }
 
     fn mount(&mut self, args: &[&str]) -> Option<()> {
         std::fs::create_dir_all(self.path()).unwrap();
-        permitted(&run("mount", &[args, &[&text(&self.path())]].concat()))?;
+        permitted(run("mount", &[args, &[&text(&self.path())]].concat()))?;
         self.mounted = true;
         Some(())
     }
@@ -68,8 +68,7 @@ impl Disk {
     }
 
     fn remount(&self, option: &str) {
-        let output = run("mount", &["-o", &format!("remount,{option}"), &text(&self.path())]);
-        assert!(output.status.success(), "{output:?}");
+        run("mount", &["-o", &format!("remount,{option}"), &text(&self.path())]).unwrap();
     }
 
     /// Leaves no room.
@@ -87,7 +86,7 @@ impl Disk {
     /// Lets every write hang, until the answer is dropped. To be dropped before whoever writes.
     fn freeze(&self) -> Option<Frozen> {
         let path = text(&self.path());
-        permitted(&run("fsfreeze", &["-f", &path]))?;
+        permitted(run("fsfreeze", &["-f", &path]))?;
         Some(Frozen(path))
     }
 }
@@ -95,7 +94,7 @@ impl Disk {
 impl Drop for Disk {
     fn drop(&mut self) {
         if self.mounted {
-            run("umount", &["-l", &text(&self.path())]);
+            run("umount", &["-l", &text(&self.path())]).ok();
         }
     }
 }
@@ -104,22 +103,22 @@ struct Frozen(String);
 
 impl Drop for Frozen {
     fn drop(&mut self) {
-        run("fsfreeze", &["-u", &self.0]);
+        run("fsfreeze", &["-u", &self.0]).ok();
     }
 }
 
-fn run(program: &str, args: &[&str]) -> Output {
-    let output = Command::new(program).args(args).output();
-    output.unwrap_or_else(|error| panic!("{program}: {error}"))
+fn run(program: &str, args: &[&str]) -> Result<(), String> {
+    let output = Command::new(program).args(args).output().map_err(|error| format!("{program}: {error}"))?;
+    if output.status.success() {
+        Ok(())
+    } else {
+        Err(String::from_utf8_lossy(&output.stderr).trim().to_owned())
+    }
 }
 
 /// `None`, with the reason printed, if it failed.
-fn permitted(output: &Output) -> Option<()> {
-    if !output.status.success() {
-        println!("skipped: {}", String::from_utf8_lossy(&output.stderr).trim());
-        return None;
-    }
-    Some(())
+fn permitted(outcome: Result<(), String>) -> Option<()> {
+    outcome.inspect_err(|reason| println!("skipped: {reason}")).ok()
 }
 
 fn text(path: &Path) -> String {
@@ -415,6 +414,61 @@ async fn a_run_that_fills_its_disk_or_finds_it_full_or_read_only_completes() {
     assert!(stderr.contains("in memory"), "it says that its history is not kept: {stderr}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_given_up_is_a_gap_of_just_that_size() {
+    let Some(disk) = Disk::tmpfs(4) else { return };
+    let env = [("DIPEO_DATA_DIR", &*text(&disk.path())), ("DIPEO_LOG_BACKLOG_BYTES", "100000")];
+    let serve = Serve::with(&env);
+    let id = talk(&serve).await;
+    let reader = Reader::of(&serve, &id).await;
+    reader.gets(5, Frame::is_event).await;
+    disk.fill();
+    health(&serve, Some("full")).await;
+    let lost = wait::until("events that are given up", async || {
+        let problem = serve.get("/health/ready").await.1["problem"].clone();
+        if problem["lost"].as_u64() > Some(20) { Ok(()) } else { Err(problem) }
+    });
+    lost.await;
+    serve.put("enough", "");
+    assert_eq!(serve.ended(&id).await["status"], "COMPLETED");
+    let frames = reader.rest().await;
+    let seen: Vec<u64> = frames.iter().filter_map(Frame::seq).collect();
+    assert_eq!(seen, (1..=seen.len() as u64).collect::<Vec<_>>(), "who watched got everything");
+    let lost = serve.get("/health/ready").await.1["problem"]["lost"].as_u64().unwrap();
+    disk.empty();
+    health(&serve, None).await;
+
+    let later = serve.stream(&id, "", None).await.rest().await;
+    let (mut kept, mut gaps, mut at) = (Vec::new(), 0, None);
+    for frame in &later {
+        if frame.kind() == "STREAM_GAP" {
+            let data = &frame.data.as_ref().unwrap()["data"];
+            assert_eq!((&data["reason"], &data["reset"]), (&json!("evicted"), &json!(false)));
+            assert_eq!(
+                at.as_deref().map(Value::from).as_ref(),
+                Some(&data["from"]),
+                "it begins behind the last event"
+            );
+            gaps += offset_of(data["to"].as_str().unwrap()) - offset_of(data["from"].as_str().unwrap());
+            at = data["to"].as_str().map(str::to_owned);
+        } else if frame.is_event() {
+            kept.push(frame);
+            at.clone_from(&frame.id);
+        }
+    }
+    // There was no other run: positions are those of this one.
+    assert_eq!((gaps, kept.len() as u64 + gaps), (lost, seen.len() as u64));
+    for frame in &kept {
+        let told = frames.iter().find(|told| told.seq() == frame.seq()).unwrap();
+        assert_eq!(told.data, frame.data);
+    }
+    assert_eq!(kept.last().unwrap().data.as_ref().unwrap()["data"]["status"], "COMPLETED");
+    let (_, state) = serve.get(&format!("/api/v1/executions/{id}")).await;
+    assert_eq!(state["status"], "COMPLETED");
+    works(&serve).await;
+    calm(&serve);
+}
+
 // Damage.
 
 fn damaged(data: &Path) -> Vec<String> {
@@ -430,15 +484,17 @@ fn damaged(data: &Path) -> Vec<String> {
 /// A gap that tells to start over comes first to whoever has an id of the earlier life.
 async fn gets_a_reset(serve: &Serve, path: &str, id: &str) {
     let mut stream = Sse::open(&format!("{}{path}", serve.url), Some(id)).await;
-    loop {
-        let frame = stream.next().await.expect("a gap");
-        assert!(!frame.is_event(), "{frame:?} came before the gap");
-        if frame.kind() == "STREAM_GAP" {
-            let data = &frame.data.as_ref().unwrap()["data"];
-            assert_eq!((&data["reason"], &data["reset"]), (&json!("foreign_epoch"), &json!(true)));
-            return;
+    let gap = async {
+        loop {
+            let frame = stream.next().await.expect("a gap");
+            assert!(!frame.is_event(), "{frame:?} came before the gap");
+            if frame.kind() == "STREAM_GAP" {
+                return frame.data.unwrap()["data"].clone();
+            }
         }
-    }
+    };
+    let data = tokio::time::timeout(wait::PATIENCE, gap).await.expect("a gap");
+    assert_eq!((&data["reason"], &data["reset"]), (&json!("foreign_epoch"), &json!(true)));
 }
 
 async fn works(serve: &Serve) {
@@ -468,6 +524,43 @@ async fn a_store_that_was_cut_short_while_nobody_had_it_open() {
         assert_eq!(damaged(&data).len(), 1, "{keep}: {:?}", damaged(&data));
         calm(&serve);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_was_scribbled_on() {
+    let mut serve = Serve::start();
+    let data = serve.dir.path().join("data");
+    let old = serve.run(&diagrams::python("for n in range(300): print(n, 'x' * 500)")).await;
+    serve.ended(&old).await;
+    let last_id = whole(&serve, &old).await.last().unwrap().id.clone().unwrap();
+    assert!(tokio::task::block_in_place(|| serve.terminate()).success());
+    let mut store = std::fs::OpenOptions::new().write(true).open(data.join("log.sqlite")).unwrap();
+    let size = store.metadata().unwrap().len();
+    std::io::Seek::seek(&mut store, std::io::SeekFrom::Start(size / 4)).unwrap();
+    store.write_all(&vec![0xa5; usize::try_from(size / 2).unwrap()]).unwrap();
+
+    serve.start_again();
+    // Whoever reads there finds it out.
+    wait::until("a new life of the log", async || {
+        let mut stream = serve.stream(&old, "", None).await;
+        let (status, mut frames) = (stream.status, Vec::new());
+        let rest = async {
+            while let Ok(Some(frame)) = stream.try_next().await {
+                frames.push(frame);
+            }
+        };
+        if tokio::time::timeout(wait::PATIENCE / 2, rest).await.is_err() {
+            panic!("a stream neither goes on nor ends: {:#?}", &frames[frames.len().saturating_sub(5)..]);
+        }
+        if status == 404 { Ok(()) } else { Err(status) }
+    })
+    .await;
+    assert_eq!(damaged(&data).len(), 1, "{:?}", damaged(&data));
+    // Only then everybody knows of it.
+    health(&serve, None).await;
+    gets_a_reset(&serve, "/sse/executions", &last_id).await;
+    works(&serve).await;
+    calm(&serve);
 }
 
 #[tokio::test(flavor = "multi_thread")]
