@@ -374,6 +374,7 @@ async fn a_disk_that_turns_read_only() {
     let begin = std::time::SystemTime::now();
     assert!(tokio::task::block_in_place(|| serve.terminate()).success());
     assert!(begin.elapsed().unwrap() < std::time::Duration::from_secs(15));
+    assert!(serve.stderr().contains("they are lost"), "{}", serve.stderr());
     calm(&serve);
 }
 
@@ -403,7 +404,10 @@ async fn a_run_that_fills_its_disk_or_finds_it_full_or_read_only_completes() {
         };
         assert_eq!(lines.iter().filter_map(number).collect::<Vec<_>>(), (0..1500).collect::<Vec<_>>());
     };
-    check(&run_on(&disk, &diagram));
+    let output = run_on(&disk, &diagram);
+    check(&output);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("they are lost"), "it says what its history lacks: {stderr}");
     disk.fill();
     check(&run_on(&disk, &diagram));
     disk.empty();

@@ -214,7 +214,13 @@ impl Shared {
 
     /// The writer has ended: nobody need wait any longer. What was not `drained` is not stored.
     pub(crate) fn abandon(&self, drained: bool) {
-        let (waiters, jobs) = self.sequencer.lock().abandon();
+        let (waiting, (waiters, jobs)) = {
+            let mut sequencer = self.sequencer.lock();
+            (sequencer.waiting(), sequencer.abandon())
+        };
+        if !drained && waiting > 0 {
+            tracing::error!(events = waiting, "the log is closed before it could store them; they are lost");
+        }
         complete(waiters, drained);
         jobs.into_iter().for_each(|job| job.refuse("it is closed"));
         self.make_room();
