@@ -81,8 +81,8 @@ async fn the_page_shows_what_fell_into_a_gap_of_its_stream() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_list_forgets_the_runs_of_a_server_that_is_gone() {
-    let mut serve = Serve::start();
+async fn the_list_forgets_the_runs_of_a_server_that_is_gone_with_its_log() {
+    let mut serve = Serve::with(&[("DIPEO_LOG_STORE", "memory")]);
     let before = serve.run(&diagrams::python("result = 1")).await;
     let (url, id) = (serve.url.clone(), before.clone());
     let mut script = tokio::task::spawn_blocking(move || {
