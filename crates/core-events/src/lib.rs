@@ -37,7 +37,7 @@ pub use event::{
 };
 pub use filter::Filter;
 pub use ids::{ExecutionId, ExecutionIdError, MAX_EXECUTION_ID_BYTES, NodeId, NodeType};
-pub use record::{Fact, Record, TooLarge, output_ref};
+pub use record::{Fact, Record, TooLarge, inline_output, output_ref};
 pub use state::{ExecutionState, NodeState};
 pub use status::{ExecutionStatus, LogLevel, NodeStatus};
 pub use timestamp::{Timestamp, TimestampError};

@@ -138,3 +138,20 @@ impl Record {
 pub fn output_ref(execution: &ExecutionId, seq: Seq) -> String {
     format!("/api/v1/executions/{execution}/outputs/{seq}")
 }
+
+/// The `output` of an event's `data`, as it stands in its JSON; `None` if there is none, or null.
+#[must_use]
+pub fn inline_output(json: &[u8]) -> Option<&[u8]> {
+    #[derive(serde::Deserialize)]
+    struct Event<'a> {
+        #[serde(borrow)]
+        data: Data<'a>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Data<'a> {
+        #[serde(borrow, default)]
+        output: Option<&'a serde_json::value::RawValue>,
+    }
+    let event: Event<'_> = serde_json::from_slice(json).ok()?;
+    event.data.output.map(|output| output.get().as_bytes())
+}

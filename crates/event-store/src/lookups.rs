@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use core_events::{
-    ExecutionId, Offset, Seq,
+    ExecutionId, Offset, Seq, inline_output,
     ports::{ExecutionInfo, ListQuery, LookupError, RunSummary},
 };
 use rusqlite::{Connection, OptionalExtension, Row, types::Type};
@@ -122,7 +122,7 @@ pub(crate) fn output(
     let output =
         statement.query_row((run, sql(seq), sql(head)), |row| match row.get_ref(1)?.as_blob_or_null()? {
             Some(beside) => Ok(Some(Bytes::copy_from_slice(beside))),
-            None => Ok(inline(row.get_ref(0)?.as_blob()?)),
+            None => Ok(inline_output(row.get_ref(0)?.as_blob()?).map(Bytes::copy_from_slice)),
         });
     Ok(Ok(output.optional()?.flatten()))
 }
@@ -132,20 +132,4 @@ fn summary(row: &Row<'_>) -> rusqlite::Result<RunSummary> {
     let summary: RunSummary = serde_json::from_slice(json)
         .map_err(|error| rusqlite::Error::FromSqlConversionFailure(0, Type::Blob, Box::new(error)))?;
     Ok(RunSummary { pinned: row.get(1)?, ..summary })
-}
-
-/// The `output` of an event's `data`, as it stands there; `None` if there is none, or null.
-fn inline(json: &[u8]) -> Option<Bytes> {
-    #[derive(serde::Deserialize)]
-    struct Event<'a> {
-        #[serde(borrow)]
-        data: Data<'a>,
-    }
-    #[derive(serde::Deserialize)]
-    struct Data<'a> {
-        #[serde(borrow, default)]
-        output: Option<&'a serde_json::value::RawValue>,
-    }
-    let event: Event<'_> = serde_json::from_slice(json).ok()?;
-    Some(Bytes::copy_from_slice(event.data.output?.get().as_bytes()))
 }

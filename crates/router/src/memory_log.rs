@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use core_events::{
-    Cursor, Epoch, ExecutionId, ExecutionState, Offset, Seq,
+    Cursor, Epoch, ExecutionId, ExecutionState, Offset, Seq, inline_output,
     ports::{
         Append, AppendError, Appended, CommitListener, EventLog, ExecutionInfo, ListQuery, LogProblem,
         LogStats, LookupError, Pruned, ReadBatch, ReadError, ReadRange, RemoveError, RunSummary, Scope,
@@ -199,7 +199,10 @@ impl EventLog for MemoryLog {
             let root = data.runs.info(execution)?.root;
             data.window.by_seq(&root, seq).cloned()
         };
-        Ok(record.and_then(|record| record.attachment.clone().or_else(|| inline_output(&record.json))))
+        Ok(record.and_then(|record| {
+            let inline = || inline_output(&record.json).map(|json| record.json.slice_ref(json));
+            record.attachment.clone().or_else(inline)
+        }))
     }
 
     async fn remove(&self, root: &ExecutionId) -> Result<(), RemoveError> {
@@ -235,22 +238,6 @@ impl EventLog for MemoryLog {
             store: None,
         }
     }
-}
-
-/// The `output` of an event's `data`, as it stands there; `None` if there is none, or null.
-fn inline_output(json: &Bytes) -> Option<Bytes> {
-    #[derive(serde::Deserialize)]
-    struct Event<'a> {
-        #[serde(borrow)]
-        data: Data<'a>,
-    }
-    #[derive(serde::Deserialize)]
-    struct Data<'a> {
-        #[serde(borrow, default)]
-        output: Option<&'a serde_json::value::RawValue>,
-    }
-    let event: Event<'_> = serde_json::from_slice(json).ok()?;
-    Some(json.slice_ref(event.data.output?.get().as_bytes()))
 }
 
 #[cfg(test)]
