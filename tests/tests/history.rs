@@ -379,8 +379,8 @@ async fn gone_everywhere(serve: &Serve, id: &str, cursor: &str) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
 #[cfg(feature = "legacy")]
+#[tokio::test(flavor = "multi_thread")]
 async fn i11_a_run_of_the_legacy_path_has_the_same_past() {
     let serve = Serve::with(&[("DIPEO_USE_UNIFIED_MONITORING", "false")]);
     let id = serve.run(&diagrams::python("print('hello')\nresult = 1")).await;
