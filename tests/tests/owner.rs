@@ -116,7 +116,12 @@ async fn a_run_is_sent_to_the_server_that_owns_the_log() {
     // Elsewhere: files of the diagram are where the command is called, not where the server is.
     let (dir, _) = folder(&diagrams::bash("cat here.txt"));
     std::fs::write(dir.path().join("here.txt"), "from here").unwrap();
-    for path in ["--unified", "--legacy"] {
+    let paths = [
+        "--unified",
+        #[cfg(feature = "legacy")]
+        "--legacy",
+    ];
+    for path in paths {
         let Outcome { code, out, err } = call(dir.path(), &data, &["run", "d.yaml", path]).await;
         assert_eq!(code, 0, "{err}");
         let said = format!(
