@@ -221,17 +221,19 @@ impl Model {
         }
     }
 
-    /// [`check_gap`](Self::check_gap) for all of them, where gaps that follow each other are one: the log may go on losing
-    /// while a reader asks it.
+    /// [`check_gap`](Self::check_gap) for all of them, where gaps that follow each other are one, also across a break:
+    /// the log may go on losing while a reader asks it. `resumed` is the stream that goes on where this one was left.
     ///
     /// # Panics
     ///
     /// If one is wrong.
-    pub async fn check_gaps(&self, stream: &Stream, log: &dyn EventLog) {
+    pub async fn check_gaps(&self, stream: &Stream, resumed: Option<&Stream>, log: &dyn EventLog) {
+        let behind = resumed.and_then(|stream| stream.got.first());
         for (at, delivery) in stream.got.iter().enumerate() {
             let Delivery::Gap(gap) = delivery else { continue };
             self.check_gone(stream, gap, log).await;
-            if stream.got.get(at + 1).is_some_and(|next| !matches!(next, Delivery::Gap(_))) {
+            let next = stream.got.get(at + 1).or(behind);
+            if !matches!(next, Some(Delivery::Gap(_))) {
                 self.check_exact(stream, gap, log).await;
             }
         }

@@ -95,7 +95,7 @@ impl Race {
             let last = streams.len().saturating_sub(1);
             for (at, stream) in streams.iter().enumerate() {
                 model.check_prefix(stream);
-                model.check_gaps(stream, &**log).await;
+                model.check_gaps(stream, streams.get(at + 1), &**log).await;
                 if at == last && stream.ended() {
                     model.check_complete(stream, Some(model.head()));
                 }

@@ -175,7 +175,7 @@ impl<S: Subject> World<S> {
         self.settle(0..self.readers.len()).await;
         for watcher in &self.readers {
             self.model.check_complete(&watcher.stream, self.closed);
-            self.model.check_gaps(&watcher.stream, &**self.subject.log()).await;
+            self.model.check_gaps(&watcher.stream, None, &**self.subject.log()).await;
         }
     }
 }
