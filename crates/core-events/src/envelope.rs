@@ -55,9 +55,15 @@ impl Envelope {
     /// The JSON text, compact.
     #[must_use]
     pub fn encode(&self) -> Bytes {
+        // Most events fit without the buffer growing on the way.
+        let mut json = Vec::with_capacity(512);
         // Maps have text keys and values come from JSON, so that serialising into memory has no way to fail; an empty
         // object would be the answer if it did.
-        serde_json::to_vec(self).map_or_else(|_| Bytes::from_static(b"{}"), Bytes::from)
+        match serde_json::to_writer(&mut json, self) {
+            // What is kept, for as long as the log has it, is no larger than its text.
+            Ok(()) => Bytes::from(json.into_boxed_slice()),
+            Err(_) => Bytes::from_static(b"{}"),
+        }
     }
 
     /// Reads one event, in one pass over the text.
