@@ -120,20 +120,20 @@ pub async fn find_owner(dir: &Path) -> Found {
 
 /// Whether it is the owner that answers.
 async fn prove(client: &Client, introduction: &Introduction) -> Result<bool, ClientError> {
-    let Some(token) = unhex(&introduction.token) else { return Ok(false) };
+    let Ok(token) = hex::decode(&introduction.token) else { return Ok(false) };
     let nonce = nonce().map_err(|error| ClientError::Transport {
         server: introduction.url.clone(),
         problem: error.to_string(),
     })?;
     let mut url = client.url(&["api", "v1", "owner"]);
-    url.query_pairs_mut().append_pair("nonce", &hex(&nonce));
+    url.query_pairs_mut().append_pair("nonce", &hex::encode(nonce));
     let Proof { proof } = client.request(Method::GET, url, None).await?;
     Ok(is_proof(&proof, &token, &nonce, &introduction.url))
 }
 
 /// Whether `proof` is that of an owner with `token` who listens at `url`. Takes as long for any wrong one.
 fn is_proof(proof: &str, token: &[u8], nonce: &[u8], url: &str) -> bool {
-    let (Some(proof), Ok(mut mac)) = (unhex(proof), Hmac::<Sha256>::new_from_slice(token)) else {
+    let (Ok(proof), Ok(mut mac)) = (hex::decode(proof), Hmac::<Sha256>::new_from_slice(token)) else {
         return false;
     };
     mac.update(nonce);
@@ -174,19 +174,6 @@ fn nonce() -> io::Result<[u8; 32]> {
     let mut nonce = [0; 32];
     File::open("/dev/urandom")?.read_exact(&mut nonce)?;
     Ok(nonce)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digits = text.chars().map(|digit| digit.to_digit(16)).collect::<Option<Vec<u32>>>()?;
-    let bytes = digits.chunks(2).map(|pair| match pair {
-        [high, low] => u8::try_from(high * 16 + low).ok(),
-        _ => None,
-    });
-    bytes.collect()
 }
 
 #[cfg(test)]

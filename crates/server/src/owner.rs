@@ -90,7 +90,7 @@ impl Owner {
         let introduction = Introduction {
             pid: std::process::id(),
             url: url.clone(),
-            token: hex(&token),
+            token: hex::encode(token),
             kind,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started_at: now,
@@ -131,7 +131,7 @@ impl Owner {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.token).ok()?;
         mac.update(nonce);
         mac.update(self.url.as_bytes());
-        Some(hex(&mac.finalize().into_bytes()))
+        Some(hex::encode(mac.finalize().into_bytes()))
     }
 }
 
@@ -149,7 +149,8 @@ impl Drop for Owner {
 }
 
 async fn answer(State(owner): State<Arc<Owner>>, Query(asked): Query<Asked>) -> Response {
-    let nonce = asked.nonce.as_deref().and_then(unhex).filter(|nonce| NONCE.contains(&nonce.len()));
+    let nonce =
+        asked.nonce.and_then(|text| hex::decode(text).ok()).filter(|nonce| NONCE.contains(&nonce.len()));
     let Some(proof) = nonce.and_then(|nonce| owner.proof(&nonce)) else {
         let detail = "`nonce` has to be 16 to 64 bytes as hexadecimal digits";
         return Problem::new(StatusCode::BAD_REQUEST, "invalid-nonce", detail).into_response();
@@ -168,19 +169,6 @@ fn reachable(address: SocketAddr) -> SocketAddr {
         ip => ip,
     };
     SocketAddr::new(ip, address.port())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digits = text.chars().map(|digit| digit.to_digit(16)).collect::<Option<Vec<u32>>>()?;
-    let bytes = digits.chunks(2).map(|pair| match pair {
-        [high, low] => u8::try_from(high * 16 + low).ok(),
-        _ => None,
-    });
-    bytes.collect()
 }
 
 #[cfg(test)]
