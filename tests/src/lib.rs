@@ -11,6 +11,7 @@
 pub mod browser;
 pub mod diagrams;
 pub mod dipeo;
+pub mod disk;
 pub mod interleaving;
 pub mod parity;
 pub mod serve;

@@ -14,7 +14,7 @@
 
 use std::{
     io::{BufRead, BufReader, Write},
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, Command, Output, Stdio},
     sync::Arc,
 };
@@ -24,106 +24,12 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tests::{
     diagrams, dipeo,
+    disk::Disk,
     serve::Serve,
     sse::{Frame, Sse, seqs},
     wait,
 };
 use tokio::task::JoinHandle;
-
-// Disks.
-
-/// A file system of our own. Unmounted when dropped.
-struct Disk {
-    dir: TempDir,
-    mounted: bool,
-}
-
-impl Disk {
-    /// In memory, so large.
-    fn tmpfs(mib: u32) -> Option<Self> {
-        let mut disk = Self { dir: TempDir::new().unwrap(), mounted: false };
-        disk.mount(&["-t", "tmpfs", "-o", &format!("size={mib}m"), "tmpfs"])?;
-        Some(disk)
-    }
-
-    /// In a file, with a journal; so large.
-    fn ext4(mib: u32) -> Option<Self> {
-        let mut disk = Self { dir: TempDir::new().unwrap(), mounted: false };
-        let image = disk.dir.path().join("image");
-        std::fs::File::create(&image).unwrap().set_len(u64::from(mib) * 1024 * 1024).unwrap();
-        permitted(run("mke2fs", &["-q", "-t", "ext4", &text(&image)]))?;
-        disk.mount(&["-o", "loop", &text(&image)])?;
-        Some(disk)
-    }
-
-    fn mount(&mut self, args: &[&str]) -> Option<()> {
-        std::fs::create_dir_all(self.path()).unwrap();
-        permitted(run("mount", &[args, &[&text(&self.path())]].concat()))?;
-        self.mounted = true;
-        Some(())
-    }
-
-    fn path(&self) -> PathBuf {
-        self.dir.path().join("disk")
-    }
-
-    fn remount(&self, option: &str) {
-        run("mount", &["-o", &format!("remount,{option}"), &text(&self.path())]).unwrap();
-    }
-
-    /// Leaves no room.
-    fn fill(&self) {
-        let mut file = std::fs::File::create(self.path().join("filler")).unwrap();
-        for piece in [vec![0; 64 * 1024], vec![0; 512]] {
-            while file.write_all(&piece).is_ok() {}
-        }
-    }
-
-    fn empty(&self) {
-        std::fs::remove_file(self.path().join("filler")).unwrap();
-    }
-
-    /// Lets every write hang, until the answer is dropped. To be dropped before whoever writes.
-    fn freeze(&self) -> Option<Frozen> {
-        let path = text(&self.path());
-        permitted(run("fsfreeze", &["-f", &path]))?;
-        Some(Frozen(path))
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        if self.mounted {
-            run("umount", &["-l", &text(&self.path())]).ok();
-        }
-    }
-}
-
-struct Frozen(String);
-
-impl Drop for Frozen {
-    fn drop(&mut self) {
-        run("fsfreeze", &["-u", &self.0]).ok();
-    }
-}
-
-fn run(program: &str, args: &[&str]) -> Result<(), String> {
-    let output = Command::new(program).args(args).output().map_err(|error| format!("{program}: {error}"))?;
-    if output.status.success() {
-        Ok(())
-    } else {
-        Err(String::from_utf8_lossy(&output.stderr).trim().to_owned())
-    }
-}
-
-/// `None`, with the reason printed, if it failed.
-fn permitted(outcome: Result<(), String>) -> Option<()> {
-    outcome.inspect_err(|reason| println!("skipped: {reason}")).ok()
-}
-
-fn text(path: &Path) -> String {
-    path.to_str().unwrap().to_owned()
-}
 
 // Runs and their readers.
 
@@ -232,7 +138,7 @@ fn calm(serve: &Serve) {
 }
 
 fn serve_on(disk: &Disk) -> Serve {
-    Serve::with(&[("DIPEO_DATA_DIR", &text(&disk.path()))])
+    Serve::with(&[("DIPEO_DATA_DIR", disk.path().to_str().unwrap())])
 }
 
 // What happens.
@@ -315,7 +221,8 @@ db.execute('BEGIN EXCLUSIVE')
 print('in', flush=True)
 time.sleep(1000)";
         let mut command = Command::new("python3");
-        let mut child = command.args(["-c", code, &text(store)]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child =
+            command.args(["-c", code, store.to_str().unwrap()]).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         assert_eq!(line, "in\n");
@@ -421,7 +328,8 @@ async fn a_run_that_fills_its_disk_or_finds_it_full_or_read_only_completes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_given_up_is_a_gap_of_just_that_size() {
     let Some(disk) = Disk::tmpfs(4) else { return };
-    let env = [("DIPEO_DATA_DIR", &*text(&disk.path())), ("DIPEO_LOG_BACKLOG_BYTES", "100000")];
+    let path = disk.path();
+    let env = [("DIPEO_DATA_DIR", path.to_str().unwrap()), ("DIPEO_LOG_BACKLOG_BYTES", "100000")];
     let serve = Serve::with(&env);
     let id = talk(&serve).await;
     let reader = Reader::of(&serve, &id).await;
