@@ -82,7 +82,7 @@ impl Default for RouterOptions {
             tail_records: 100_000,
             tail_bytes: 64 * 1024 * 1024,
             tail_records_per_run: None,
-            view_bytes: 4 * 1024 * 1024,
+            view_bytes: 8 * 1024 * 1024,
             unstored_bytes: 64 * 1024 * 1024,
             subscriptions: 20_000,
             progress_nodes: 1_024,
