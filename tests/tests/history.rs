@@ -63,7 +63,7 @@ async fn export(serve: &Serve, id: &str) -> Vec<u8> {
 }
 
 async fn import(serve: &Serve, file: Vec<u8>) -> (u16, Value) {
-    let request = http().post(format!("{}/api/v1/executions/import", serve.url));
+    let request = http().post(format!("{}/api/v1/imports", serve.url));
     let response = request.header(header::CONTENT_TYPE, "application/gzip").body(file).send().await.unwrap();
     (response.status().as_u16(), response.json().await.unwrap())
 }
@@ -303,7 +303,7 @@ async fn an_upload_that_is_cut_leaves_nothing_behind() {
     let address = target.url.strip_prefix("http://").unwrap();
     let mut upload = TcpStream::connect(address).await.unwrap();
     let head = format!(
-        "POST /api/v1/executions/import HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/x-ndjson\r\nContent-Length: {}\r\n\r\n",
+        "POST /api/v1/imports HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/x-ndjson\r\nContent-Length: {}\r\n\r\n",
         text.len()
     );
     upload.write_all(head.as_bytes()).await.unwrap();

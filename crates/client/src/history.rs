@@ -162,7 +162,7 @@ impl Client {
     /// [`ClientError::Refused`] with the place of the fault, or status 409 when the run is there already, and what every request
     /// can meet; then nothing was imported.
     pub async fn import(&self, file: tokio::fs::File) -> Result<Imported, ClientError> {
-        let url = self.url(&["api", "v1", "executions", "import"]);
+        let url = self.url(&["api", "v1", "imports"]);
         let request = self
             .unhurried(Method::POST, url.clone())
             .header("content-type", "application/gzip")

@@ -78,7 +78,7 @@ impl HistoryApi {
             .route("/api/v1/executions/{id}/state", get(state_at))
             .route("/api/v1/executions/{id}/pin", put(pin).delete(unpin))
             .route("/api/v1/executions/{id}/export", get(archive::export))
-            .route("/api/v1/executions/import", post(archive::import))
+            .route("/api/v1/imports", post(archive::import))
             .route("/api/v1/log", get(log))
             .with_state(Arc::new(self))
     }

@@ -13,7 +13,7 @@
 //! | `DELETE /api/v1/executions/{id}` | removes one that has ended |
 //! | `PUT`, `DELETE /api/v1/executions/{id}/pin` | excepts one from retention, or no longer |
 //! | `GET /api/v1/executions/{id}/export` | all of it, in one file |
-//! | `POST /api/v1/executions/import` | takes such a file |
+//! | `POST /api/v1/imports` | takes such a file |
 //! | `GET /api/v1/log` | what the log holds, and what keeps it from storing |
 //!
 //! Every refusal is a [`Problem`] (RFC 9457) that names the place of the fault. [`RestApi`], [`IngestApi`] and [`HistoryApi`] know

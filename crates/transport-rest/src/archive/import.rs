@@ -42,7 +42,7 @@ const MAX_LINE_BYTES: usize = limits::MAX_OUTPUT_BYTES + 1024;
 const CHUNK_EVENTS: usize = 256;
 const CHUNK_BYTES: usize = 1024 * 1024;
 
-/// `POST /api/v1/executions/import`.
+/// `POST /api/v1/imports`.
 pub(crate) async fn import(State(api): Api, request: Request<Body>) -> Result<Response, Problem> {
     one_of(request.headers(), &[GZIP, LINES])?;
     let mut reader = Reader::new(&*api.parts.archive);

@@ -131,8 +131,7 @@ impl App {
     }
 
     pub(crate) async fn import(&self, body: impl Into<Body>) -> Answer {
-        let request =
-            Request::post("/api/v1/executions/import").header(header::CONTENT_TYPE, "application/gzip");
+        let request = Request::post("/api/v1/imports").header(header::CONTENT_TYPE, "application/gzip");
         self.send(request.body(body.into()).unwrap()).await
     }
 

@@ -295,7 +295,7 @@ async fn i15_a_bomb_is_put_out() {
 async fn a_body_says_what_it_is() {
     let target = App::new();
     for (media, status) in [("text/plain", 415), ("application/json", 415), ("application/x-ndjson", 422)] {
-        let request = Request::post("/api/v1/executions/import").header(header::CONTENT_TYPE, media);
+        let request = Request::post("/api/v1/imports").header(header::CONTENT_TYPE, media);
         assert_eq!(target.send(request.body(Body::from("x")).unwrap()).await.status, status, "{media}");
     }
 }
